@@ -1,0 +1,1 @@
+"""How it runs: plan, container, images, inputs, outputs."""

@@ -1,0 +1,155 @@
+"""Every error the executor raises, with its exit code and its advice.
+
+An error carries data (what was expected, what was seen, where) and one sentence of advice. Only `cli` prints or exits.
+A programmer's mistake stays a `ValueError` or `RuntimeError`; a failing user program is a record, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class ExecutorError(Exception):
+    """Base of all errors; `exit_code` and `advice` are what the command line shows."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def as_json(self) -> dict[str, Any]:
+        """The one JSON document that `--json` prints for this error."""
+        return {"error": type(self).__name__, "message": self.message, "advice": self.advice}
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One problem in a spec file."""
+
+    message: str
+    """What is wrong, what was expected, in one sentence."""
+    field: str = ""
+    """Dotted path such as `data.digits.hash`; empty for the file as a whole."""
+    line: int = 0
+    """1-based line; 0 when there is none."""
+    column: int = 0
+    """1-based column; 0 when there is none."""
+
+
+class SpecError(ExecutorError):
+    """A spec cannot be read; carries every problem, not the first."""
+
+    exit_code = 2
+
+    def __init__(self, issues: Sequence[Issue], *, path: str = "<spec>", advice: str = "") -> None:
+        self.issues = tuple(issues)
+        self.path = path
+        super().__init__("\n".join(self._line(issue) for issue in self.issues), advice=advice)
+
+    def _line(self, issue: Issue) -> str:
+        where = f"{self.path}:{issue.line}:{issue.column}" if issue.line else self.path
+        return f"{where}: {issue.field}: {issue.message}" if issue.field else f"{where}: {issue.message}"
+
+    def as_json(self) -> dict[str, Any]:
+        """DESIGN's shape: `{"errors": [{"line", "column", "field", "message"}]}`."""
+        return {"errors": [asdict(issue) for issue in self.issues], "path": self.path, "advice": self.advice}
+
+
+class UsageError(ExecutorError):
+    """The command was asked for something that makes no sense."""
+
+    exit_code = 2
+
+
+class UncommittedChanges(UsageError):
+    """A working tree is not what its commit says; `files` names what changed."""
+
+    def __init__(self, repo: str, files: Sequence[str]) -> None:
+        self.files = tuple(files)
+        shown = "".join(f"\n  {name}" for name in self.files[:20])
+        more = f"\n  … and {len(self.files) - 20} more" if len(self.files) > 20 else ""
+        super().__init__(
+            f"{repo}: uncommitted changes in {len(self.files)} file(s):{shown}{more}",
+            advice="commit them, or stash them: a spec can only name a commit",
+        )
+
+
+class NotFound(UsageError):
+    """No run, attempt or file by that name is in the store (answered, not unreachable)."""
+
+
+class EnvironmentMismatch(ExecutorError):
+    """The environment or an input is not what the spec asks for; `findings` are `environment.facts.Finding`s."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, findings: Sequence[Any] = (), advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.findings = tuple(findings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Adds the findings to the base shape."""
+        return super().as_json() | {"status": "refused", "findings": [asdict(f) for f in self.findings]}
+
+
+class InputMismatch(EnvironmentMismatch):
+    """A commit or a data tree is not the one that the spec names."""
+
+    def __init__(self, field: str, *, expected: str, observed: str, advice: str = "") -> None:
+        super().__init__(f"{field}: expected {expected}, found {observed}", advice=advice)
+        self.field, self.expected, self.observed = field, expected, observed
+
+
+class CorruptObject(ExecutorError):
+    """Stored bytes are not what their name says."""
+
+    exit_code = 5
+
+    def __init__(self, key: str, *, expected: str, observed: str) -> None:
+        super().__init__(
+            f"{key}: stored bytes are wrong: expected {expected}, found {observed}",
+            advice="do not trust this object; restore it from another copy",
+        )
+        self.key, self.expected, self.observed = key, expected, observed
+
+
+class Unreachable(ExecutorError):
+    """Store, engine, registry or repository did not answer; absent and unreachable are never confused."""
+
+    exit_code = 6
+
+
+class StoreUnreachable(Unreachable):
+    """The store did not answer, or refused us."""
+
+
+class EngineUnreachable(Unreachable):
+    """The container engine did not answer, or cannot do what is needed."""
+
+
+class RegistryUnreachable(Unreachable):
+    """An image registry did not answer."""
+
+
+class SourceUnreachable(Unreachable):
+    """A code repository or a data source did not answer."""
+
+
+class ImageNotFound(Unreachable):
+    """No engine, registry or store has the image of that digest."""
+
+
+class SpecHeld(ExecutorError):
+    """Someone else runs this spec at the moment."""
+
+    exit_code = 7
+
+
+class Interrupted(ExecutorError):
+    """Stopped by Ctrl-C or SIGTERM; `attempt` is what was recorded, when there was something to record."""
+
+    exit_code = 130

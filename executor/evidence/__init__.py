@@ -1,0 +1,1 @@
+"""What happened: records, and their comparison. Pure: no I/O."""

@@ -1,0 +1,1 @@
+"""What is asked: the run spec, its canonical bytes and its hash."""

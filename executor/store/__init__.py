@@ -1,0 +1,1 @@
+"""Where it is kept: a bucket or a folder."""
