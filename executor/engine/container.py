@@ -1,0 +1,344 @@
+"""The container engine through docker-py: the only place that knows it.
+
+The engine is the truth, its streams are not: a log stream or a wait that ends says nothing, so the end of a run is read
+from the container's state, found again by its id, after a reconnect if need be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import docker
+import docker.errors
+import docker.utils
+import requests.exceptions
+import urllib3.exceptions
+
+from executor.engine.interface import LogSink, Progress, name_and_tag, variables_of
+from executor.engine.plan import LABEL, Plan
+from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
+from executor.facts import EngineFacts, ImageFacts, Outcome
+from executor.spec.canonical import Digest
+
+STOP_GRACE = 10
+"""Seconds between SIGTERM and SIGKILL when a run is stopped."""
+LOST_AFTER = 60
+"""Seconds without an answer after which the engine counts as lost."""
+_NO_PROGRAM = ("executable file not found", "no such file or directory", "no command specified", "permission denied",
+               "exec format error")  # fmt: skip
+_LOST = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout,
+         urllib3.exceptions.HTTPError, ConnectionError)  # fmt: skip
+
+
+class DockerEngine:
+    """Docker's engine API; Podman's compatible socket and `ssh://` hosts come through `DOCKER_HOST` unchanged."""
+
+    def __init__(self, environment: Mapping[str, str], now: Callable[[], datetime]) -> None:
+        """Prepare to talk to the engine that `DOCKER_HOST` (or its default) names; nothing is sent yet."""
+        self._now = now
+        self.address = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        self._options = docker.utils.kwargs_from_env(environment=dict(environment))
+        self._connected: docker.APIClient | None = None
+
+    @property
+    def _api(self) -> docker.APIClient:
+        if self._connected is None:
+            with self._border():
+                self._connected = docker.APIClient(**self._options, version="auto", timeout=120)
+        return self._connected
+
+    @contextlib.contextmanager
+    def _border(self) -> Iterator[None]:
+        """Map what docker-py and its transport raise to our words, once."""
+        try:
+            yield
+        except docker.errors.NotFound:
+            raise
+        except (docker.errors.DockerException, *_LOST) as error:
+            raise EngineUnreachable(
+                f"container engine at {self.address}: {_reason(error)}",
+                advice="start it (as root: dockerd), or name another one in DOCKER_HOST; `executor doctor` says more",
+            ) from error
+
+    def observe(self) -> EngineFacts:
+        """Look at the engine."""
+        with self._border():
+            info, version = self._api.info(), self._api.version()
+        podman = any("podman" in part.get("Name", "").lower() for part in version.get("Components") or ())
+        cdi = tuple(d["ID"] for d in info.get("DiscoveredDevices") or () if d.get("Source") == "cdi")
+        requests_ = (["nvidia"] if "nvidia" in (info.get("Runtimes") or {}) and not podman else []) + ["cdi"] * bool(
+            cdi
+        )
+        return EngineFacts(
+            name="podman" if podman else "docker",
+            version=version["Version"],
+            api_version=version["ApiVersion"],
+            address=self.address,
+            architecture=info["Architecture"],
+            kernel=info["KernelVersion"],
+            cpus=info["NCPU"],
+            memory=info["MemTotal"],
+            storage_driver=info["Driver"],
+            cgroup_version=str(info.get("CgroupVersion", "")),
+            security=tuple(info.get("SecurityOptions") or ()),
+            gpu_requests=tuple(requests_),
+            cdi_devices=cdi,
+        )
+
+    def image(self, digest: Digest) -> ImageFacts | None:
+        """Find the image of that manifest digest, whatever its name here."""
+        with self._border():
+            for summary in self._api.images():
+                if any(name.endswith(f"@{digest}") for name in summary.get("RepoDigests") or ()):
+                    return self._image_facts(summary["Id"], digest)
+        return None
+
+    def images(self) -> list[tuple[str, ImageFacts]]:
+        """Every image that has a digest, with the reference that a spec takes."""
+        found: dict[tuple[str, Digest], ImageFacts] = {}
+        with self._border():
+            for summary in self._api.images():
+                for name in summary.get("RepoDigests") or ():
+                    repository, _, text = name.partition("@")
+                    digest = Digest.parse(text)
+                    tags = [t for t in summary.get("RepoTags") or () if t.startswith("localhost/")]
+                    shown = name_and_tag(tags[0])[0] if tags else repository
+                    found[shown, digest] = self._image_facts(summary["Id"], digest)
+        return [(f"{name}@{digest}", facts) for (name, digest), facts in sorted(found.items())]
+
+    def _image_facts(self, image_id: str, digest: Digest) -> ImageFacts:
+        found = self._api.inspect_image(image_id)
+        config = found.get("Config") or {}
+        return ImageFacts(
+            digest=digest,
+            id=found["Id"],
+            size=found["Size"],
+            architecture=found["Architecture"],
+            environment=variables_of(config.get("Env")),
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            source="engine",
+        )
+
+    def digest_of(self, reference: str) -> Digest | None:
+        """Ask the engine for the digest of a tag, then its registry."""
+        with self._border(), contextlib.suppress(docker.errors.NotFound):
+            for name in self._api.inspect_image(reference).get("RepoDigests") or ():
+                return Digest.parse(name.partition("@")[2])
+        if reference.startswith("localhost/"):
+            return None
+        try:
+            return Digest.parse(self._api.inspect_distribution(reference)["Descriptor"]["digest"])
+        except docker.errors.NotFound:
+            return None
+        except docker.errors.APIError as error:
+            raise _registry_error(reference, _reason(error)) from error
+
+    def pull(self, reference: str, progress: Progress) -> None:
+        """Pull `name@sha256:…`."""
+        name, _, digest = reference.partition("@")
+        try:
+            for event in self._api.pull(name, tag=digest, stream=True, decode=True):
+                if "error" in event:
+                    raise _registry_error(reference, event["error"])
+                detail = event.get("progressDetail") or {}
+                if "current" in detail:
+                    progress(event.get("id", ""), detail["current"], detail.get("total", 0))
+        except docker.errors.APIError as error:
+            raise _registry_error(reference, _reason(error)) from error
+        except _LOST as error:
+            raise EngineUnreachable(f"{self.address}: lost while pulling {reference}: {_reason(error)}") from error
+
+    def tag(self, digest: Digest, name: str) -> None:
+        """Give the image of that digest a name for people."""
+        found = self.image(digest)
+        if found is None:
+            raise ImageNotFound(f"the engine has no image {digest}")
+        repository, tag = name_and_tag(name)
+        with self._border():
+            self._api.tag(found.id, repository, tag)
+
+    def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
+        """Run the plan to its end, remove the container, say how it ended and whether the inside room ran."""
+        request, inside = dict(plan.request), True
+        while True:
+            container = self._create(request)
+            try:
+                self._same_image(container, image)
+                problem = self._start(container)
+                if problem is None:
+                    return self._finish(container, plan.timeout, log, stop), inside
+                if inside and request["Entrypoint"][0] in problem:
+                    # no Python in the image: the user's command runs bare, and the record says so
+                    request, inside = plan.bare(tuple(request["Cmd"])), False
+                    continue
+                return _never_started(problem, self._now()), inside
+            finally:
+                self.remove(container)
+
+    def _create(self, request: Mapping[str, Any]) -> str:
+        with self._border():
+            try:
+                found: str = self._api.create_container_from_config(dict(request))["Id"]
+            except docker.errors.NotFound as error:
+                raise ImageNotFound(f"the engine no longer has image {request['Image']}: {_reason(error)}") from error
+            return found
+
+    def _same_image(self, container: str, image: ImageFacts) -> None:
+        """Compare what the engine really took with what was verified, so that nothing can move in between."""
+        with self._border():
+            taken = self._api.inspect_container(container)["Image"]
+            digests = self._api.inspect_image(taken).get("RepoDigests") or []
+        if taken != image.id or not any(name.endswith(f"@{image.digest}") for name in digests):
+            raise EnvironmentMismatch(
+                f"image: expected {image.digest} ({image.id}), the engine took {taken}",
+                advice="the image was replaced while the run started; submit again",
+            )
+
+    def _start(self, container: str) -> str | None:
+        """Start it; the engine's own words when it holds no such program to start."""
+        try:
+            self._api.start(container)
+        except docker.errors.APIError as error:
+            words = _reason(error)
+            if any(sign in words.lower() for sign in _NO_PROGRAM) and "mount" not in words.lower():
+                return words
+            advice = "the engine refused what the run needs; `executor doctor` says what this machine can do"
+            raise EngineUnreachable(f"the engine could not start the run: {words}", advice=advice) from error
+        except _LOST as error:
+            raise EngineUnreachable(f"{self.address}: lost while starting the run: {_reason(error)}") from error
+        return None
+
+    def _finish(self, container: str, timeout: int | None, log: LogSink, stop: threading.Event) -> Outcome:
+        pump = _LogPump(self._api, container, log)
+        pump.start()
+        ended = threading.Event()
+        threading.Thread(target=self._await_end, args=(container, ended), daemon=True).start()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        timed_out = interrupted = False
+        while not ended.wait(0.05):
+            timed_out = deadline is not None and time.monotonic() > deadline
+            interrupted = stop.is_set()
+            if timed_out or interrupted:
+                self._stop(container)
+                break
+        pump.finish(time.monotonic())
+        state = self._final_state(container)
+        if state is None:
+            reason, now = "the container was removed by someone else", self._now()
+            return Outcome(exit_code=None, interrupted=True, reason=reason, started=now, finished=now)
+        return _outcome(state, timeout=timeout if timed_out else None, interrupted=interrupted)
+
+    def _await_end(self, container: str, ended: threading.Event) -> None:
+        """Set `ended` when the container no longer runs, or the engine is lost for good."""
+        silent_since: float | None = None
+        while True:
+            try:
+                self._api.wait(container, timeout=86_400)
+                silent_since = None
+                if not self._api.inspect_container(container)["State"]["Running"]:
+                    break
+            except docker.errors.NotFound:
+                break
+            except (docker.errors.DockerException, *_LOST):
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > LOST_AFTER:
+                    break
+                time.sleep(0.5)
+        ended.set()
+
+    def _stop(self, container: str) -> None:
+        with self._border(), contextlib.suppress(docker.errors.NotFound):
+            self._api.stop(container, timeout=STOP_GRACE)
+
+    def _final_state(self, container: str) -> dict[str, Any] | None:
+        with self._border(), contextlib.suppress(docker.errors.NotFound):
+            state: dict[str, Any] = self._api.inspect_container(container)["State"]
+            return state
+        return None
+
+    def attempts(self) -> Mapping[str, str]:
+        """Containers of ours that exist: attempt id to container id."""
+        with self._border():
+            found = self._api.containers(all=True, filters={"label": f"{LABEL}.attempt"})
+        return {entry["Labels"][f"{LABEL}.attempt"]: entry["Id"] for entry in found}
+
+    def remove(self, container: str) -> None:
+        """Kill and remove a container; one that is gone already is fine."""
+        with self._border(), contextlib.suppress(docker.errors.NotFound):
+            self._api.remove_container(container, force=True, v=True)
+
+
+class _LogPump(threading.Thread):
+    """Carries the container's log to a sink; a stream that broke with the engine is taken up where it broke."""
+
+    def __init__(self, api: docker.APIClient, container: str, sink: LogSink) -> None:
+        super().__init__(daemon=True)
+        self._api, self._container, self._sink = api, container, sink
+        self._seen, self._ended = 0, 0.0
+
+    def run(self) -> None:
+        """Follow the stream to its end, which need not be the container's."""
+        with contextlib.suppress(docker.errors.DockerException, *_LOST):
+            for piece in self._api.logs(self._container, stream=True, follow=True):
+                self._seen += len(piece)
+                self._sink(piece)
+        self._ended = time.monotonic()
+
+    def finish(self, ended: float) -> None:
+        """After the container ended at monotonic time `ended`: wait for the stream, then fetch what it lacks."""
+        self.join(timeout=30)
+        if self.is_alive() or self._ended > ended - 1:
+            return
+        skip = self._seen
+        with contextlib.suppress(docker.errors.DockerException, *_LOST):
+            for piece in self._api.logs(self._container, stream=True, follow=False):
+                if len(piece) > skip:
+                    self._sink(piece[skip:])
+                skip = max(0, skip - len(piece))
+
+
+def _never_started(problem: str, now: datetime) -> Outcome:
+    code = 126 if "permission denied" in problem.lower() or "format error" in problem.lower() else 127
+    return Outcome(exit_code=code, reason=f"the command could not be started: {problem}", started=now, finished=now)
+
+
+def _outcome(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
+    oom = bool(state.get("OOMKilled"))
+    reason = ""
+    if timeout is not None:
+        reason = f"stopped after its time limit of {timeout} s"
+    elif interrupted:
+        reason = "stopped by the user"
+    elif oom:
+        reason = "killed: it used more memory than resources.memory allows"
+    return Outcome(
+        exit_code=state["ExitCode"],
+        oom_killed=oom,
+        timed_out=timeout is not None,
+        interrupted=interrupted,
+        reason=reason,
+        started=_when(state["StartedAt"]),
+        finished=_when(state["FinishedAt"]),
+    )
+
+
+def _when(text: str) -> datetime:
+    """Read the engine's RFC 3339 time, whose nanoseconds Python 3.11 cannot hold."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{(fraction or '0')[:6].ljust(6, '0')}+00:00")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error).strip()
+
+
+def _registry_error(reference: str, words: str) -> ImageNotFound | RegistryUnreachable:
+    low = words.lower()
+    if any(sign in low for sign in ("not found", "manifest unknown", "does not exist", "denied")):
+        return ImageNotFound(f"{reference}: {words}", advice="check the name and the digest, and that you may read it")
+    return RegistryUnreachable(f"{reference}: {words}", advice="check the network and the registry's name")

@@ -1,0 +1,71 @@
+"""What the rest of the program asks of a container engine. Pure: no I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from executor.engine.plan import Plan
+from executor.facts import EngineFacts, ImageFacts, Outcome
+from executor.spec.canonical import Digest
+
+LogSink = Callable[[bytes], None]
+"""Takes what the program prints, as it comes; pieces need not end at a line."""
+Progress = Callable[[str, int, int], None]
+"""Takes a layer's or file's name, bytes done and bytes in all (0 when unknown)."""
+
+
+class Engine(Protocol):
+    """A container engine: Docker, or Podman through the same API."""
+
+    def observe(self) -> EngineFacts:
+        """Look at the engine; raises `EngineUnreachable`."""
+        ...
+
+    def image(self, digest: Digest) -> ImageFacts | None:
+        """The image of that manifest digest, whatever its name here; none when the engine does not have it."""
+        ...
+
+    def images(self) -> list[tuple[str, ImageFacts]]:
+        """Every image that has a digest, with the reference that a spec takes."""
+        ...
+
+    def digest_of(self, reference: str) -> Digest | None:
+        """Manifest digest of a tag: the engine's own, or its registry's answer; none when neither knows it."""
+        ...
+
+    def pull(self, reference: str, progress: Progress) -> None:
+        """Pull `name@sha256:…`; raises `ImageNotFound` or `RegistryUnreachable`."""
+        ...
+
+    def tag(self, digest: Digest, name: str) -> None:
+        """Give the image of that digest a name for people."""
+        ...
+
+    def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
+        """Run the plan to its end and remove the container.
+
+        Returns the outcome and whether the inside room ran. `stop` ends the run early (the outcome says interrupted).
+        Raises `EnvironmentMismatch` when the engine would run another image, `EngineUnreachable` when it is lost.
+        """
+        ...
+
+    def attempts(self) -> Mapping[str, str]:
+        """Containers of ours that exist: attempt id to container id."""
+        ...
+
+    def remove(self, container: str) -> None:
+        """Kill and remove a container; one that is gone already is fine."""
+        ...
+
+
+def name_and_tag(reference: str) -> tuple[str, str]:
+    """Split `host:port/name:tag` into name and tag (`latest` when there is none)."""
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def variables_of(pairs: Iterable[str] | None) -> dict[str, str]:
+    """`KEY=value` lines of an image's configuration as a mapping."""
+    return {key: value for key, _, value in (pair.partition("=") for pair in pairs or ())}

@@ -1,0 +1,235 @@
+"""A spec and a place become the exact engine request. Pure: no I/O, no clock, no environment variables.
+
+- `Plan.request` is the body of the engine API's `POST /containers/create`, whole: what tests compare is what is sent.
+- What keeps the run hermetic is constant here; a spec cannot loosen it (only `network: true` opens the network).
+- Container variables and files depend on the spec and the GPUs alone, never on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from executor.facts import GpuFacts
+from executor.spec.canonical import canonical_bytes
+from executor.spec.model import Spec, param_variables
+
+CONTROL = "/run/executor"
+"""Where the container finds its spec, its parameters and the inside room."""
+USER = "1000:1000"
+"""User and group of every run: never root."""
+LABEL = "io.repro-executor"
+"""Prefix of the labels by which containers are found again."""
+REFUSED_INSIDE = 97
+"""Exit status by which the inside room refuses to start the user's program."""
+LOG_LIMIT = 64 * 2**20
+"""Bytes of log that are kept of one run."""
+
+_KERNEL_PORTABLE = {"MKL_CBWR": "COMPATIBLE", "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3"}
+_OPENBLAS_CORE = {"avx2": "Haswell", "avx512": "SkylakeX"}
+_ONEDNN_ISA = {"avx2": "AVX2", "avx512": "AVX512_CORE"}
+_NUMPY_ABOVE_AVX2 = "X86_V4,AVX512_ICL,AVX512_SPR"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where on this host one attempt runs."""
+
+    attempt: str
+    """Attempt id."""
+    image: str
+    """What the engine is asked for: its own id of the verified image."""
+    inside: Path
+    """Folder of the inside room."""
+    work: Path
+    """Folder of the attempt: `code`, `outputs`, `control`, `report` lie in it."""
+    data: Mapping[str, Path]
+    """Verified data tree of each name."""
+    cpus: tuple[int, ...]
+    """CPU numbers to run on, as many as the spec's threads."""
+    gpus: tuple[GpuFacts, ...] = ()
+    """The GPUs that were chosen."""
+    gpu_request: str = "nvidia"
+    """How the engine hands over GPUs: `nvidia` or `cdi`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be asked of the engine."""
+
+    request: Mapping[str, Any]
+    """Body of the engine's create request; runs the user's command through the inside room."""
+    files: Mapping[str, bytes]
+    """Control files by name, mounted read-only at `/run/executor/<name>`."""
+    timeout: int | None
+    """Seconds until the run is stopped."""
+
+    def bare(self, arguments: tuple[str, ...]) -> dict[str, Any]:
+        """The same request without the inside room, for images that have no Python."""
+        return {**self.request, "Entrypoint": list(arguments), "Cmd": []}
+
+
+def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = frozenset()) -> Plan:
+    """Turn `spec` at `placement` into the exact request; `allow` names fields the inside room may find different."""
+    request = {
+        "Image": placement.image,
+        "Hostname": "executor",
+        "User": USER,
+        "WorkingDir": spec.workdir if spec.code else "/outputs",
+        "Entrypoint": ["python3", f"{CONTROL}/inside", "--"],
+        "Cmd": list(spec.arguments),
+        "Env": [f"{name}={value}" for name, value in sorted(variables(spec).items())],
+        "Labels": {f"{LABEL}.attempt": placement.attempt, f"{LABEL}.spec": spec.hash.hex},
+        "Tty": False,
+        "OpenStdin": False,
+        "NetworkDisabled": not spec.network,
+        "StopSignal": "SIGTERM",
+        "HostConfig": _host_config(spec, placement),
+    }
+    files = {
+        "spec.json": spec.canonical(),
+        "params.json": canonical_bytes(spec.params),
+        "plan.json": canonical_bytes(_expectation(spec, placement, allow)),
+    }
+    return Plan(request, files, spec.resources.timeout)
+
+
+def variables(spec: Spec) -> dict[str, str]:
+    """Environment variables of the run; a spec's own `env` cannot replace those that start processes alike."""
+    return {**_numeric(spec), **_gpu_variables(spec), **spec.env, **_fixed(spec), **param_variables(spec.params)}
+
+
+def _fixed(spec: Spec) -> dict[str, str]:
+    return {
+        "HOME": "/tmp",  # noqa: S108 the container's own tmpfs
+        "HOSTNAME": "executor",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": str(spec.seed % 2**32),
+        "PYTHONPATH": f"{CONTROL}/inside/boot",
+        "EXECUTOR_SEED": str(spec.seed),
+        "EXECUTOR_DETERMINISM": spec.determinism,
+        "EXECUTOR_THREADS": str(spec.cpu.threads),
+        "EXECUTOR_REPORT": f"{CONTROL}/report",
+        "EXECUTOR_SPEC_HASH": spec.hash.hex,
+    }
+
+
+def _numeric(spec: Spec) -> dict[str, str]:
+    threads = str(spec.cpu.threads)
+    found = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "NUMEXPR_NUM_THREADS": threads,
+        "OMP_DYNAMIC": "FALSE",
+        "MKL_DYNAMIC": "FALSE",
+        "OMP_WAIT_POLICY": "passive",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "MPLBACKEND": "Agg",
+        "SOURCE_DATE_EPOCH": "315532800",  # 1980-01-01, the first day that a zip archive can hold
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "0" if spec.network else "1",
+        "HF_DATASETS_OFFLINE": "0" if spec.network else "1",
+        "ATEN_CPU_CAPABILITY": spec.cpu.isa,
+    }
+    if spec.cpu.isa in _ONEDNN_ISA:
+        found["ONEDNN_MAX_CPU_ISA"] = _ONEDNN_ISA[spec.cpu.isa]
+        found["OPENBLAS_CORETYPE"] = _OPENBLAS_CORE[spec.cpu.isa]
+    if spec.cpu.isa == "avx2":
+        found["NPY_DISABLE_CPU_FEATURES"] = _NUMPY_ABOVE_AVX2
+    return found | (_KERNEL_PORTABLE if spec.tier == "portable" else {})
+
+
+def _gpu_variables(spec: Spec) -> dict[str, str]:
+    if spec.gpu is None:
+        # some images ask for every GPU, and a default GPU runtime would obey
+        return {"NVIDIA_VISIBLE_DEVICES": "void", "CUDA_VISIBLE_DEVICES": ""}
+    found = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    if spec.determinism == "off":
+        return found
+    return found | {
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "NVIDIA_TF32_OVERRIDE": "0",
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",
+        "TORCHINDUCTOR_DETERMINISTIC": "1",
+        "NVTE_ALLOW_NONDETERMINISTIC_ALGO": "0",
+        "FLASH_ATTENTION_DETERMINISTIC": "1",
+        "MAMBA_DETERMINISTIC": "1",
+        "CAUSAL_CONV1D_DETERMINISTIC": "1",
+        "NCCL_ALGO": "Ring",
+        "NCCL_PROTO": "Simple",
+        "NCCL_NVLS_ENABLE": "0",
+        "TF_DETERMINISTIC_OPS": "1",
+        "XLA_FLAGS": "--xla_gpu_exclude_nondeterministic_ops=true",
+    }
+
+
+def _host_config(spec: Spec, placement: Placement) -> dict[str, Any]:
+    resources = spec.resources
+    return {
+        "NetworkMode": "bridge" if spec.network else "none",
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Privileged": False,
+        "IpcMode": "private",
+        "Init": True,
+        "AutoRemove": False,
+        "PidsLimit": resources.pids,
+        "Memory": resources.memory,
+        "MemorySwap": resources.memory,
+        "ShmSize": resources.shm,
+        "CpusetCpus": ",".join(str(cpu) for cpu in placement.cpus),
+        # charged to the run's memory limit, so no larger bound is needed; `exec` because compilers build there
+        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={resources.memory}"},  # noqa: S108
+        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 65536, "Hard": 65536}],
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_LIMIT), "max-file": "2"}},
+        "RestartPolicy": {"Name": "no"},
+        "Mounts": _mounts(spec, placement),
+        "DeviceRequests": _device_requests(placement) if spec.gpu else [],
+    }
+
+
+def _mounts(spec: Spec, placement: Placement) -> list[dict[str, Any]]:
+    def bind(source: Path, target: str, *, writable: bool = False) -> dict[str, Any]:
+        return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": not writable}
+
+    control = placement.work / "control"
+    return [
+        bind(placement.inside, f"{CONTROL}/inside"),
+        *(bind(control / name, f"{CONTROL}/{name}") for name in ("spec.json", "params.json", "plan.json")),
+        bind(placement.work / "report", f"{CONTROL}/report", writable=True),
+        bind(placement.work / "outputs", "/outputs", writable=True),
+        *([bind(placement.work / "code", "/code", writable=True)] if spec.code else []),
+        *(bind(path, f"/data/{name}") for name, path in sorted(placement.data.items())),
+    ]
+
+
+def _device_requests(placement: Placement) -> list[dict[str, Any]]:
+    uuids = [gpu.uuid for gpu in placement.gpus]
+    if placement.gpu_request == "cdi":
+        return [{"Driver": "cdi", "DeviceIDs": [f"nvidia.com/gpu={uuid}" for uuid in uuids]}]
+    return [{"Driver": "nvidia", "DeviceIDs": uuids, "Capabilities": [["gpu", "compute", "utility"]]}]
+
+
+def _expectation(spec: Spec, placement: Placement, allow: frozenset[str]) -> dict[str, Any]:
+    """What the inside room is to find before it starts the user's program."""
+    return {
+        "expect": {
+            "threads": spec.cpu.threads,
+            "cpus": len(placement.cpus),
+            "isa": spec.cpu.isa,
+            "gpus": [{"name": gpu.name, "uuid": gpu.uuid} for gpu in placement.gpus],
+        },
+        "seed": spec.seed,
+        "determinism": spec.determinism,
+        "tier": spec.tier,
+        "workdir": spec.workdir if spec.code else "/outputs",
+        "allow": sorted(allow),
+    }
