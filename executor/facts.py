@@ -160,6 +160,17 @@ class ContainerFacts(Fact):
     """Environment variables that change numbers."""
 
 
+class Fingerprint(Fact):
+    """What was observed of host, engine, image and container, before the user's command ran."""
+
+    host: HostFacts
+    engine: EngineFacts
+    image: ImageFacts | None = None
+    """None until the engine has the image."""
+    container: ContainerFacts | None = None
+    """None until it was looked at from inside."""
+
+
 class Outcome(Fact):
     """How one execution of a container ended."""
 

@@ -1,0 +1,150 @@
+"""What a check is, how a list of them becomes findings, and the checks that `verify` and `doctor` share. Pure: no I/O.
+
+A check looks at facts and gives one answer; its name in the table is the field of the finding and what `--allow` takes.
+Checks run in the order of their table, every one is reported, and a check of nothing fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from executor.errors import InputMismatch, UsageError
+from executor.facts import EngineFacts, Fact, Finding, HostFacts, Severity
+
+T = TypeVar("T")
+SKEW_WARN_S, SKEW_REFUSE_S = 60.0, 900.0
+"""Clock skew against the store: S3 refuses signatures that are 15 minutes off."""
+EARLIEST_YEAR = 2024
+"""A clock before this was never set."""
+UNCHECKED = "not checked"
+"""What an answer has observed when nobody could look."""
+
+
+class Answer(NamedTuple):
+    """What one check found; a severity of `info` means that all is well, or that there is nothing to compare."""
+
+    expected: str
+    observed: str
+    severity: Severity = "info"
+    advice: str = ""
+
+
+class StoreFacts(Fact):
+    """The store as a probe of it found it."""
+
+    address: str
+    """`s3://…` or `file:…`."""
+    reachable: bool = True
+    writable: bool = True
+    conditional_puts: bool = True
+    """Whether of two conditional puts of one key exactly one wins."""
+    skew_s: float | None = None
+    """Store clock minus host clock in seconds; none when the store has no clock of its own."""
+    problem: str = ""
+    """What the probe was told, when it failed."""
+
+
+def run_checks(checks: Mapping[str, Callable[[T], Answer]], facts: T) -> list[Finding]:
+    """One finding for each check, in order; `RuntimeError` when there is no check at all."""
+    if not checks:
+        raise RuntimeError("a check of nothing proves nothing")
+    return [finding(field, check(facts)) for field, check in checks.items()]
+
+
+def finding(field: str, answer: Answer) -> Finding:
+    """The answer under the name of its field."""
+    return Finding(field=field, **answer._asdict())
+
+
+def apply_allow(findings: Iterable[Finding], allow: frozenset[str], known: Iterable[str]) -> list[Finding]:
+    """Mark what the user allowed; raises `UsageError` for a field that no check has."""
+    fields = sorted(known)
+    if unknown := sorted(name for name in allow if name not in fields and not name.startswith("data.")):
+        raise UsageError(
+            f"--allow {', '.join(unknown)}: no check has this name", advice=f"the names are: {', '.join(fields)}"
+        )
+    return [
+        one.model_copy(update={"allowed": True}) if one.field in allow and one.severity != "info" else one
+        for one in findings
+    ]
+
+
+def mismatch(error: InputMismatch) -> Finding:
+    """The finding for an input that is not what the spec names; fields `code.commit` and `data.<name>`."""
+    return Finding(
+        field=error.field, expected=error.expected, observed=error.observed, severity="refuse", advice=error.advice
+    )
+
+
+def check_store(store: StoreFacts) -> Answer:
+    """Reachable, writable, and with conditional puts: without them two runs could both become the reference."""
+    expected = "reachable, writable, conditional puts"
+    if not store.reachable:
+        return Answer(
+            expected,
+            f"{store.address} did not answer: {store.problem}",
+            "refuse",
+            "start it, or name another with --store",
+        )
+    if not store.writable:
+        return Answer(
+            expected,
+            f"{store.address} cannot be written: {store.problem}",
+            "refuse",
+            "check its credentials and its policy",
+        )
+    if not store.conditional_puts:
+        return Answer(
+            expected,
+            f"{store.address} overwrites in spite of If-None-Match",
+            "refuse",
+            "use a server with conditional puts",
+        )
+    return Answer(expected, expected)
+
+
+def check_clock(now: datetime, skew_s: float | None) -> Answer:
+    """A set clock, near the store's: signatures and the order of attempts depend on it."""
+    advice = "set the clock (timedatectl set-ntp true)"
+    if now.year < EARLIEST_YEAR:
+        return Answer(f"{EARLIEST_YEAR} or later", now.isoformat(), "refuse", advice)
+    expected = f"within {SKEW_WARN_S:.0f} s of the store's"
+    if skew_s is None:
+        return Answer("a set clock", now.isoformat())
+    off = f"{skew_s:+.0f} s"
+    if abs(skew_s) > SKEW_REFUSE_S:
+        return Answer(expected, off, "refuse", advice)
+    return Answer(
+        expected, off, "warn" if abs(skew_s) > SKEW_WARN_S else "info", advice if abs(skew_s) > SKEW_WARN_S else ""
+    )
+
+
+def check_gpu_requests(host: HostFacts, engine: EngineFacts) -> Answer:
+    """Podman's Docker API ignores a GPU request without a word, so the engine must say that it can."""
+    expected = "an engine that hands GPUs to containers (nvidia or cdi)"
+    if engine.gpu_requests:
+        return Answer(expected, ", ".join(engine.gpu_requests))
+    advice = "install nvidia-container-toolkit and restart the engine"
+    if engine.name != "docker":
+        advice = "use Docker: this engine's Docker API ignores GPU requests"
+    return Answer(expected, f"{engine.name} {engine.version} cannot", "refuse", advice)
+
+
+def amount(size: int) -> str:
+    """Bytes for people, such as `7.5 GiB`."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Leading numbers of a version, such as `(20, 10, 24)`; empty for text that is no version."""
+    numbers: list[int] = []
+    for part in text.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    return tuple(numbers)
