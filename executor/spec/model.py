@@ -277,6 +277,22 @@ class Spec(Request):
             "metrics": self.metrics.model_dump(),
         }
 
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, Any], hints: Mapping[str, Any]) -> Spec:
+        """Rebuild a spec from `identity()` and the hints that a record kept beside it.
+
+        `hints` holds `name`, `image` (its name), `repo`, `sources` (data name to source), `resources`, `labels`.
+        """
+        plain = dict(identity)
+        sources = hints.get("sources", {})
+        plain["image"] = f"{hints['image']}@{identity['image']}"
+        plain["code"] = {"commit": identity["code"], "repo": hints.get("repo", "")} if identity["code"] else None
+        plain["data"] = {
+            name: {"hash": digest, "source": sources.get(name, "")} for name, digest in identity["data"].items()
+        }
+        beside = {key: hints[key] for key in ("name", "resources", "labels") if key in hints}
+        return cls.model_validate(plain | beside)
+
     def canonical(self) -> bytes:
         """The bytes that are hashed (after the schema tag), stored and given to the container."""
         return canonical_bytes(self.identity())

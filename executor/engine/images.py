@@ -1,0 +1,57 @@
+"""An image is found by its digest alone: in the engine, in its registry, in the store, in this order.
+
+No tag is ever followed: what is not there by its digest is not there. A stored image reaches the engine through a
+read-only registry on loopback, so that the engine itself checks every byte against the digest.
+"""
+
+from __future__ import annotations
+
+from executor.engine.interface import Engine, Progress
+from executor.engine.oci import BlobSource
+from executor.engine.registry import serve
+from executor.errors import ImageNotFound, RegistryUnreachable
+from executor.facts import ImageFacts
+from executor.spec.scalars import ImageRef
+
+HERE = "localhost"
+"""Registry name of images that were built on the spot; there is no registry to ask."""
+
+
+def resolve(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progress) -> ImageFacts:
+    """Have the engine hold the image of `ref.digest`; says where it came from.
+
+    Raises `ImageNotFound` when no place has it, with what each one said.
+    """
+    if found := engine.image(ref.pinned):
+        return found
+    said = [f"the engine at hand has no image {ref.pinned}"]
+    if ref.name.partition("/")[0] == HERE:
+        said.append(f"{ref.name} was built on some machine and is in no registry")
+    else:
+        try:
+            return _pulled(engine, ref, f"{ref.name}@{ref.pinned}", progress)
+        except (ImageNotFound, RegistryUnreachable) as error:
+            said.append(error.message)
+    if stored.size(ref.pinned) is None:
+        said.append("the store does not hold it")
+        raise ImageNotFound("; ".join(said), advice="build it (`executor image build`), or name a registry that has it")
+    return restore(engine, ref, stored, progress)
+
+
+def restore(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progress) -> ImageFacts:
+    """Have the engine pull the image from the blobs of a store; its digest stays what it was."""
+    repository = ref.name.rpartition("/")[2]
+    with serve(stored) as address:
+        found = _pulled(engine, ref, f"{address}/{repository}@{ref.pinned}", progress, source="store")
+    if ref.name.partition("/")[0] == HERE:
+        engine.tag(ref.pinned, ref.name)
+    return found
+
+
+def _pulled(engine: Engine, ref: ImageRef, reference: str, progress: Progress, *, source: str = "") -> ImageFacts:
+    engine.pull(reference, progress)
+    found = engine.image(ref.pinned)
+    if found is None:
+        raise ImageNotFound(f"{reference} was pulled, yet the engine has no image {ref.pinned}",
+                            advice="the registry answered with another image; do not trust it")  # fmt: skip
+    return found.model_copy(update={"source": source or ref.name})

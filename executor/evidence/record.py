@@ -1,0 +1,177 @@
+"""The record: the JSON that says everything about an attempt; written last, never changed. Pure: no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from executor.errors import CorruptObject
+from executor.facts import Fact, Finding, Fingerprint, Outcome, OutputFile
+from executor.spec.canonical import Digest, canonical_bytes
+from executor.spec.scalars import DigestField
+
+Status = Literal["succeeded", "failed", "interrupted"]
+Verdict = Literal["identical", "close", "different", "incomparable"]
+
+
+class Hints(Fact):
+    """What a spec says beside its identity: for people, and for finding the inputs again."""
+
+    name: str
+    image: str
+    """Name of the image, without its digest."""
+    repo: str = ""
+    sources: dict[str, str] = {}
+    """Data name to where it was found."""
+    resources: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+
+
+class Blob(Fact):
+    """A blob in the store."""
+
+    digest: DigestField
+    size: int
+    """Bytes."""
+
+
+class FileComparison(Fact):
+    """One file of two attempts."""
+
+    path: str
+    role: str
+    reference: DigestField | None
+    """Digest in the reference; none when it has no such file."""
+    observed: DigestField | None
+    """Digest in the other attempt; none when it has no such file."""
+
+    @property
+    def same(self) -> bool:
+        """Whether both have the file, bit for bit."""
+        return self.reference == self.observed
+
+
+class Comparison(Fact):
+    """An attempt held against the reference."""
+
+    reference: str
+    """Attempt id of the reference."""
+    verdict: Verdict
+    reason: str
+    """One sentence."""
+    files: tuple[FileComparison, ...] = ()
+
+
+class Record(Fact):
+    """Everything about one attempt."""
+
+    version: Literal[1] = 1
+    executor: str
+    """Version of this program."""
+    spec_hash: DigestField
+    experiment_key: DigestField
+    attempt: str
+    """Attempt id: the time it was made, and random digits."""
+    status: Status
+    spec: dict[str, Any]
+    """The spec's identity, as in its canonical bytes."""
+    hints: Hints
+    outcome: Outcome
+    fingerprint: Fingerprint
+    findings: tuple[Finding, ...]
+    """Every finding of this attempt's checks, the allowed ones among them."""
+    allowed: tuple[str, ...] = ()
+    """Fields that the user allowed to differ."""
+    outputs: tuple[OutputFile, ...]
+    refused_outputs: dict[str, str] = {}
+    """Paths that were not collected, and why."""
+    metrics: dict[str, float] = {}
+    """Final value of each series."""
+    unreadable_metrics: int = 0
+    """Lines of metrics that could not be read."""
+    log: Blob | None = None
+    code: Blob | None = None
+    """The code archive."""
+    manifests: dict[str, Blob] = {}
+    """Data name to the manifest of its tree."""
+    comparison: Comparison | None = None
+    """This attempt against the reference, when there was one."""
+    rerun: bool = False
+    """Whether it was made by `rerun`."""
+    created: datetime
+    """When the record was written, UTC."""
+
+    @property
+    def compared(self) -> dict[str, OutputFile]:
+        """The outputs that count, by path."""
+        return {file.path: file for file in self.outputs if file.role != "ignored"}
+
+    @property
+    def result_digest(self) -> Digest:
+        """One digest over all outputs that count: equal in two attempts if and only if they agree bit for bit."""
+        return Digest.of(canonical_bytes([[path, str(file.digest)] for path, file in sorted(self.compared.items())]))
+
+    def blobs(self) -> dict[Digest, int]:
+        """Every blob that this record needs, with its size in bytes."""
+        found = {file.digest: file.size for file in self.outputs}
+        for blob in (self.log, self.code, *self.manifests.values()):
+            if blob is not None:
+                found[blob.digest] = blob.size
+        return found
+
+    def to_json(self) -> bytes:
+        """The bytes that are stored: indented JSON, keys sorted, one line feed at the end."""
+        plain = json.loads(self.model_dump_json())
+        return (json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, key: str) -> Record:
+        """Read stored bytes; `key` says whose they are. Raises `CorruptObject` for anything that is no record."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise CorruptObject(key, expected="a record", observed=f"{error.error_count()} wrong fields") from error
+
+
+def agreement(records: Iterable[Record]) -> tuple[int, int]:
+    """How many successful attempts agree with the first one bit for bit, and how many there are."""
+    digests = [record.result_digest for record in records if record.status == "succeeded"]
+    return sum(digest == digests[0] for digest in digests), len(digests)
+
+
+def view(record: Record, *, cached: bool, store: str, outputs: bool = True) -> dict[str, Any]:
+    """The JSON that `submit`, `rerun`, `show` and `ls` promise for one attempt; `store` is its URL."""
+    found: dict[str, Any] = {
+        "spec_hash": record.spec_hash.hex,
+        "experiment_key": record.experiment_key.hex,
+        "name": record.hints.name,
+        "attempt": record.attempt,
+        "status": record.status,
+        "cached": cached,
+        "exit_code": record.outcome.exit_code,
+        "reason": record.outcome.reason,
+        "verdict": record.comparison.verdict if record.comparison else None,
+        "metrics": record.model_dump(mode="json", include={"metrics"})["metrics"],
+        "findings": [finding.model_dump(mode="json") for finding in record.findings],
+        "runtime_s": record.outcome.runtime_s,
+        "created": record.created.isoformat(),
+        "store": store,
+    }
+    if outputs:
+        found["outputs"] = [file.model_dump(mode="json") for file in record.outputs]
+        found["refused_outputs"] = dict(record.refused_outputs)
+        found["comparison"] = record.comparison.model_dump(mode="json") if record.comparison else None
+    if record.comparison and record.comparison.verdict == "different":
+        found["divergence"] = divergence(record.comparison)
+    return found
+
+
+def divergence(comparison: Comparison) -> Mapping[str, Any]:
+    """Where two attempts parted, as far as their files tell."""
+    first = next((file.path for file in comparison.files if not file.same), None)
+    fields = dict.fromkeys(("step", "tensor", "cause", "where", "prediction"))
+    return {**fields, "kind": "output", "file": first}

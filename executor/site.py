@@ -1,0 +1,94 @@
+"""Where a run happens: everything that `run` needs and `cli` puts together once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from executor.engine.interface import Engine
+from executor.store.interface import Store
+from executor.workspace import Home
+
+
+class Reporter(Protocol):
+    """Whoever watches a run; the library never prints."""
+
+    def stage(self, text: str) -> None:
+        """A step of the sentence begins."""
+        ...
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` bytes of something; `total` is 0 when unknown."""
+        ...
+
+    def log(self, piece: bytes) -> None:
+        """The program printed something."""
+        ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def stage(self, text: str) -> None:
+        """Ignore it."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Ignore it."""
+
+    def log(self, piece: bytes) -> None:
+        """Ignore it."""
+
+
+@dataclass
+class Stop:
+    """The user's wish to stop: acted on at once, or put off while a container runs and its result is kept."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    deferred: bool = False
+
+    def ask(self) -> None:
+        """Called by the signal handler; the first wish is put off when need be, the second never is."""
+        again = self.event.is_set()
+        self.event.set()
+        if again or not self.deferred:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def put_off(self) -> Iterator[threading.Event]:
+        """While inside, a first wish only sets the event that is given."""
+        self.deferred = True
+        try:
+            yield self.event
+        finally:
+            self.deferred = False
+
+
+Fetcher = Callable[[str, Path, Callable[[int], None] | None], None]
+"""Brings a data source (URL) into a folder; tells the bytes that came."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One machine, one engine, one store."""
+
+    engine: Engine
+    store: Store
+    home: Home
+    inside: Path
+    """Folder of the inside room."""
+    environment: Mapping[str, str]
+    """Environment variables, for git's proxies and agents."""
+    now: Callable[[], datetime]
+    new_attempt: Callable[[], str]
+    """Makes an attempt id: the time and random digits."""
+    fetchers: Mapping[str, Fetcher]
+    """How data comes from `s3://` and `https://`, by scheme."""
+    version: str
+    """Version of this program."""
+    reporter: Reporter = field(default_factory=Silent)
+    stop: Stop = field(default_factory=Stop)

@@ -1,0 +1,177 @@
+"""The executor's own folder on a machine: caches, and one private folder for each attempt while it lasts.
+
+An attempt's folder is locked by the process that works in it. The lock dies with the process, so the next start knows
+what a killed executor left, and removes its container and its folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from executor.engine.interface import Engine
+from executor.errors import ExecutorError
+
+RUN_UID = 1000
+"""User id of every run inside its container."""
+UNPUBLISHED = "unpublished"
+"""File in an attempt's folder that says: finished, not yet in the store, not to be swept."""
+_GATE = "gate"
+"""Lock file that is held while an attempt's folder is made or swept, so that the two never meet."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Folders that outlive a run."""
+
+    root: Path
+
+    @property
+    def code(self) -> Path:
+        """Checked-out trees by commit."""
+        return self._folder("code")
+
+    @property
+    def trees(self) -> Path:
+        """Fetched data by tree hash."""
+        return self._folder("trees")
+
+    @property
+    def attempts(self) -> Path:
+        """One folder for each attempt while it lasts."""
+        return self._folder("attempts")
+
+    @property
+    def server(self) -> Path:
+        """Data of the S3 server that is started when no store is named."""
+        return self._folder("server")
+
+    @property
+    def images(self) -> Path:
+        """Wheels and layers of image builds."""
+        return self._folder("images")
+
+    @property
+    def hashes(self) -> Path:
+        """Cache of file digests."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self.root / "hashes.sqlite"
+
+    def _folder(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The private folder of one attempt."""
+
+    folder: Path
+
+    @property
+    def code(self) -> Path:
+        """The program, a private copy."""
+        return self.folder / "code"
+
+    @property
+    def outputs(self) -> Path:
+        """What the program leaves."""
+        return self.folder / "outputs"
+
+    @property
+    def control(self) -> Path:
+        """What the inside room is told."""
+        return self.folder / "control"
+
+    @property
+    def report(self) -> Path:
+        """What the inside room says."""
+        return self.folder / "report"
+
+    @property
+    def staging(self) -> Path:
+        """Collected outputs, on their way to the store."""
+        return self.folder / "staging"
+
+    @property
+    def log(self) -> Path:
+        """What the program printed."""
+        return self.folder / "log.txt"
+
+    def keep(self) -> None:
+        """Mark it as finished but not stored, so that no sweep removes it."""
+        (self.folder / UNPUBLISHED).touch()
+
+
+@contextlib.contextmanager
+def open_workspace(home: Home, attempt: str) -> Iterator[Workspace]:
+    """Make and lock the folder of one attempt; it is removed at the end unless it was marked to be kept."""
+    space = Workspace(home.attempts / attempt)
+    with contextlib.ExitStack() as held:
+        with _locked(home.attempts / _GATE, wait=True):
+            space.folder.mkdir(mode=0o700)
+            held.enter_context(_locked(space.folder / "lock"))
+        for folder in (space.code, space.outputs, space.control, space.report, space.staging):
+            folder.mkdir()
+        for folder in (space.outputs, space.report):
+            hand_over(folder)
+        try:
+            yield space
+        finally:
+            if not (space.folder / UNPUBLISHED).exists():
+                remove_tree(space.folder)
+
+
+def hand_over(path: Path) -> None:
+    """Let the run's user write to `path` and all below it; its parents stay private."""
+    for folder, names, files in os.walk(path):
+        for name in (".", *names, *files):
+            target = Path(folder, name)
+            if os.geteuid() == 0:
+                os.lchown(target, RUN_UID, RUN_UID)
+            elif not target.is_symlink():
+                target.chmod(target.stat().st_mode | 0o666 | (0o111 if target.is_dir() else 0))
+
+
+def sweep(home: Home, engine: Engine) -> list[str]:
+    """Remove what killed executors left: containers whose attempt nobody works on, and their folders."""
+    swept = []
+    with _locked(home.attempts / _GATE, wait=True):
+        left = [folder for folder in sorted(home.attempts.iterdir()) if folder.is_dir()]
+        containers = engine.attempts() if left else {}
+        for folder in left:
+            with contextlib.suppress(_Busy), _locked(folder / "lock"):
+                if folder.name in containers:
+                    engine.remove(containers[folder.name])
+                if not (folder / UNPUBLISHED).exists():
+                    remove_tree(folder)
+                    swept.append(folder.name)
+    return swept
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all below it, folders without write permission too."""
+    for path, _, _ in os.walk(folder):
+        if os.stat(path).st_uid == os.geteuid():
+            os.chmod(path, 0o700)
+    shutil.rmtree(folder)
+
+
+class _Busy(ExecutorError):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise _Busy(f"{path} is in use") from None
+        yield
