@@ -1,49 +1,73 @@
 """The run spec as frozen values: what is asked, every input pinned. Pure: no I/O.
 
-`Spec` is pinned; `Draft` may still have a tag, a branch or an unhashed path, which `lock` pins. What can change the bits
-of a result is identity and goes into the hash; names, hints, labels and placement do not.
+`Spec` is pinned; `Draft` may still have a tag, a branch or an unhashed path, which `lock` pins. What can change the
+bits of a result is identity and goes into the hash; names, hints, labels and placement do not.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from executor.spec import globs
 from executor.spec.canonical import Digest, canonical_bytes, spec_hash
 from executor.spec.scalars import (
     AnyImage,
     Bytes,
     Commit,
     DigestField,
+    Hint,
     Params,
+    Pattern,
+    Patterns,
     PinnedImage,
+    Place,
     Seconds,
+    Text,
     TextMap,
     Texts,
     complaint,
+    complaints,
+    shown,
     thaw,
 )
 
 GIB = 2**30
 RESERVED_ENV = re.compile(
-    r"EXECUTOR_.*|PYTHONPATH|PYTHONHASHSEED|LD_PRELOAD|LD_LIBRARY_PATH|HOME|HOSTNAME|PATH|TZ|LC_ALL|LANG"
+    r"EXECUTOR_.*|PYTHONPATH|PYTHONHOME|PYTHONHASHSEED|LD_PRELOAD|LD_LIBRARY_PATH|HOME|HOSTNAME|PATH|TZ|LC_ALL|LANG"
+    r"|NVIDIA_VISIBLE_DEVICES|CUDA_VISIBLE_DEVICES"
 )
 """Variables that the executor itself sets; a spec cannot override them."""
 
 _PLACEHOLDER = re.compile(r"\{(\{?)(seed|params(?:\.[A-Za-z0-9_-]+)*)\}(\}?)")
 
 
+_LONGEST_WORD = 131_071
+"""Bytes: the kernel's limit for one argument."""
+
+
 class Frozen(BaseModel):
-    """A value: strict types, no unknown keys, no NaN, never changed."""
+    """A value: strict types, no unknown keys, no NaN, never changed. Field docstrings are read by `shape`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True,
-        arbitrary_types_allowed=True,
-    )  # fmt: skip
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
 
 
 class Code(Frozen):
@@ -51,7 +75,7 @@ class Code(Frozen):
 
     commit: Commit
     """Full commit id: identity."""
-    repo: str = ""
+    repo: Hint = ""
     """Where to find it: a path (relative to the spec file), `https://` or `ssh://`; a hint, not identity."""
 
 
@@ -60,10 +84,16 @@ class DraftCode(Frozen):
 
     commit: Commit | None = None
     """Full commit id, when it is already known."""
-    repo: str = "."
+    repo: Hint = "."
     """Where to find it: a path (relative to the draft), `https://` or `ssh://`."""
-    branch: str = "HEAD"
+    branch: Annotated[Hint, Field(min_length=1)] = "HEAD"
     """Branch or tag to resolve; `HEAD` of a local repository must have no uncommitted changes."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> DraftCode:
+        if self.commit and self.branch != "HEAD":
+            raise complaint("expected a commit or a branch, found both; leave one of them out")
+        return self
 
 
 class Data(Frozen):
@@ -71,7 +101,7 @@ class Data(Frozen):
 
     hash: DigestField
     """Tree hash of its files: identity."""
-    source: str = ""
+    source: Hint = ""
     """Where to find it: a folder or file, `s3://bucket/prefix` or `https://…`; a hint, not identity."""
 
 
@@ -80,14 +110,20 @@ class DraftData(Frozen):
 
     hash: DigestField | None = None
     """Tree hash, when it is already known."""
-    source: str = ""
+    source: Hint = ""
     """Where to find it: a folder or file, `s3://bucket/prefix` or `https://…`."""
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> DraftData:
+        if self.hash is None and not self.source:
+            raise complaint("expected a hash, a source or both, found neither")
+        return self
 
 
 class Gpu(Frozen):
     """The GPUs that the run needs."""
 
-    type: Annotated[str, Field(min_length=1)]
+    type: Annotated[Text, Field(min_length=1)]
     """Product name as NVML gives it, MIG profile included, such as `NVIDIA H100 80GB HBM3`."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
     """How many of them."""
@@ -105,30 +141,43 @@ class Cpu(Frozen):
 class OutputRules(Frozen):
     """What the files left in `/outputs` mean."""
 
-    weights: Texts = ("*.pt", "*.pth", "*.safetensors")
+    weights: Patterns = ("*.pt", "*.pth", "*.safetensors")
     """Patterns of weight files; compared bit for bit."""
-    metrics: str = "metrics.jsonl"
-    """The file of metrics, one JSON object a line; compared bit for bit."""
-    ignore: Texts = ()
+    metrics: Pattern = "metrics.jsonl"
+    """Path of the file of metrics, one JSON object a line; compared bit for bit."""
+    ignore: Patterns = ()
     """Patterns of files that are uploaded and never compared: logs, event files, timings."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _one_file(cls, path: str) -> str:
+        if any(letter in path for letter in "*?["):
+            raise complaint(f"expected the path of one file, found the pattern {shown(path)}")
+        if path.rpartition("/")[2] == globs.TELEMETRY:
+            raise complaint(f"{globs.TELEMETRY} is never compared: keep numbers that must repeat in another file")
+        return path
 
 
 class MetricRules(Frozen):
     """Metrics read from what the program prints."""
 
-    stdout: str | None = None
+    stdout: Text | None = None
     """Regular expression with named groups; each match gives numbers."""
 
-    @model_validator(mode="after")
-    def _compiles(self) -> MetricRules:
-        if self.stdout is not None:
-            try:
-                groups = re.compile(self.stdout).groupindex
-            except (re.error, RecursionError, OverflowError) as error:
-                raise complaint(f"not a regular expression: {error}") from None
-            if not groups:
-                raise complaint("expected at least one named group, such as (?P<val_loss>\\S+)")
-        return self
+    @field_validator("stdout")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                groups = re.compile(pattern).groupindex
+        except (re.error, RecursionError, OverflowError, Warning) as error:
+            raise complaint(f"not a regular expression that Python reads: {error}") from None
+        if not groups:
+            raise complaint("expected a regular expression with a named group, such as (?P<val_loss>\\S+)")
+        return pattern
 
 
 class Resources(Frozen):
@@ -144,41 +193,43 @@ class Resources(Frozen):
     """Most processes and threads at a time."""
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_NAME_RULE = "is 1 to 100 letters, digits, `.`, `_`, `-`, and starts with a letter or digit"
 
 
 def _name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
-        raise complaint(
-            f"a name is 1 to 100 letters, digits, `.`, `_`, `-`, and starts with a letter or digit: found {value!r}"
-        )
+    if not _NAME.fullmatch(value):
+        raise complaint(f"a name {_NAME_RULE}: found {shown(value)}")
     return value
+
+
+def _keys(value: Mapping[str, Any], pattern: re.Pattern[str], rule: str) -> Mapping[str, Any]:
+    if bad := [key for key in value if not pattern.fullmatch(key)]:
+        raise complaints([((key,), f"{rule}: found {shown(key)}") for key in bad])
+    return MappingProxyType(dict(value))
 
 
 def _labels(value: Mapping[str, str]) -> Mapping[str, str]:
-    if bad := [key for key in value if not _LABEL.fullmatch(key)]:
-        raise complaint(f"a label's name is 1 to 63 letters, digits, `.`, `_`, `/`, `-`: found {bad[0]!r}")
-    return value
+    rule = "a label's name is 1 to 63 letters, digits, `.`, `_`, `/`, `-`, and starts with a letter or digit"
+    return _keys(value, _LABEL, rule)
 
 
 def _environment(value: Mapping[str, str]) -> Mapping[str, str]:
-    for key, text in value.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", key):
-            raise complaint(f"not the name of an environment variable: {key!r}")
-        if RESERVED_ENV.fullmatch(key):
-            raise complaint(f"{key} is set by the executor and cannot be set in a spec")
-        if "\0" in text:
-            raise complaint(f"{key} holds a NUL byte")
-    return value
+    if taken := [key for key in value if RESERVED_ENV.fullmatch(key)]:
+        raise complaints([((key,), f"{key} is set by the executor and cannot be set in a spec") for key in taken])
+    return _keys(value, _VARIABLE, "a variable's name is 1 to 128 letters, digits and `_`, and starts with no digit")
 
 
 def _data_names(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    if bad := [key for key in value if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", key)]:
-        raise complaint(
-            f"a data name is 1 to 100 letters, digits, `.`, `_`, `-`, and starts with a letter or digit: "
-            f"found {bad[0]!r}"
-        )
-    return MappingProxyType(dict(value))
+    return _keys(value, _NAME, f"a data name {_NAME_RULE}")
+
+
+def _exactly_one(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise complaint(f"expected 1, the version that this executor reads, found {shown(value)}")
+    return value
 
 
 def _none(value: object) -> object:
@@ -196,16 +247,16 @@ _Optional = BeforeValidator(_none)
 class Request(Frozen):
     """What a spec and a draft have in common."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_exactly_one)]
     """Schema version of this file."""
     name: _Named
     """A label for people, not identity."""
-    command: Annotated[Texts, Field(min_length=1)]
-    """The program and its arguments; `{params.x}` and `{seed}` are filled in (`{{seed}}` stays as it is)."""
     params: Params = Field(default_factory=dict, validate_default=True)
     """Hyperparameters: numbers, text, lists, mappings."""
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)]
     """Seed of every random-number generator, 0 to 2**64-1."""
+    command: Annotated[Texts, Field(min_length=1)]
+    """The program and its arguments; `{params.x}` and `{seed}` are filled in (`{{seed}}` stays as it is)."""
     gpu: Annotated[Gpu | None, _Optional] = None
     """The GPUs, or `none` for a CPU run."""
     cpu: Cpu = Cpu()
@@ -229,14 +280,18 @@ class Request(Frozen):
     labels: Annotated[TextMap, AfterValidator(_labels)] = Field(default_factory=dict, validate_default=True)
     """Labels for people and tools, not identity."""
 
-    @model_validator(mode="after")
-    def _command_fits(self) -> Request:
-        for word in self.command:
-            if "\0" in word:
-                raise complaint("command: a word holds a NUL byte")
-            fill(word, self.params, self.seed)
-        param_variables(self.params)
-        return self
+    @field_validator("params")
+    @classmethod
+    def _variables(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        param_variables(params)
+        return params
+
+    @field_validator("command")
+    @classmethod
+    def _fits(cls, command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if {"params", "seed"} <= info.data.keys() and (bad := _unfilled(command, info.data["params"])):
+            raise complaints(bad)
+        return command
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -335,12 +390,24 @@ def fill(word: str, params: Mapping[str, Any], seed: int) -> str:
         found: Any = seed if path == ["seed"] else params
         for step in path[1:]:
             if not isinstance(found, Mapping) or step not in found:
-                known = ", ".join(sorted(found)) if isinstance(found, Mapping) else "nothing"
-                raise complaint(f"command: {match[0]} names no parameter; there is {known or 'none'}")
+                known = ", ".join(sorted(found)) if isinstance(found, Mapping) and found else "none"
+                raise complaint(f"{match[0]} names no parameter; there is {known}")
             found = found[step]
-        return match[1] + (found if isinstance(found, str) else canonical_bytes(found).decode()) + match[3]
+        return match[1] + _written(found) + match[3]
 
     return _PLACEHOLDER.sub(value, word)
+
+
+def _unfilled(command: tuple[str, ...], params: Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """Words that name no parameter, or grow too long for the kernel; the widest seed stands for any."""
+    found: list[tuple[Place, str]] = []
+    for position, word in enumerate(command):
+        try:
+            if len(fill(word, params, 2**64 - 1).encode()) > _LONGEST_WORD:
+                found.append(((position,), f"longer than {_LONGEST_WORD} bytes once its parameters are filled in"))
+        except PydanticCustomError as error:
+            found.append(((position,), error.message()))
+    return found
 
 
 def param_variables(params: Mapping[str, Any], prefix: str = "EXECUTOR_PARAM") -> dict[str, str]:
@@ -349,11 +416,12 @@ def param_variables(params: Mapping[str, Any], prefix: str = "EXECUTOR_PARAM") -
     for key, value in params.items():
         name = f"{prefix}_{key.upper().replace('-', '_')}"
         nested = param_variables(value, name) if isinstance(value, Mapping) else {}
-        text = value if isinstance(value, str) else canonical_bytes(value).decode()
-        for variable, content in {name: text, **nested}.items():
+        for variable, content in {name: _written(value), **nested}.items():
             if variable in found:
-                raise complaint(f"params: two parameters become the environment variable {variable}")
-            if "\0" in content:
-                raise complaint(f"params: {key} holds a NUL byte")
+                raise complaint(f"two parameters become the same environment variable {variable}; rename one of them")
             found[variable] = content
     return found
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_bytes(value).decode()
