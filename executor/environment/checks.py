@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from executor.errors import InputMismatch, UsageError
-from executor.facts import EngineFacts, Fact, Finding, HostFacts, Severity
+from executor.facts import EngineFacts, Fact, Finding, Severity
 
 T = TypeVar("T")
 SKEW_WARN_S, SKEW_REFUSE_S = 60.0, 900.0
 """Clock skew against the store: S3 refuses signatures that are 15 minutes off."""
+OLDEST_API = (1, 40)
+"""Docker 19.03, the first with device requests."""
 EARLIEST_YEAR = 2024
 """A clock before this was never set."""
 UNCHECKED = "not checked"
@@ -121,7 +123,20 @@ def check_clock(now: datetime, skew_s: float | None) -> Answer:
     )
 
 
-def check_gpu_requests(host: HostFacts, engine: EngineFacts) -> Answer:
+def check_engine(engine: EngineFacts) -> Answer:
+    """A known engine, new enough for device requests, that confines system calls."""
+    expected = "docker or podman, API 1.40 or newer, seccomp"
+    observed = f"{engine.name} {engine.version}, API {engine.api_version}"
+    if version(engine.api_version) < OLDEST_API:
+        return Answer(expected, observed, "refuse", "update the engine to Docker 19.03 or newer")
+    if engine.name not in {"docker", "podman"}:
+        return Answer(expected, observed, "warn", "this engine was never tried")
+    if not any("seccomp" in option for option in engine.security):
+        return Answer(expected, f"{observed}, no seccomp", "warn", "run the engine with its default seccomp profile")
+    return Answer(expected, observed)
+
+
+def check_gpu_requests(engine: EngineFacts) -> Answer:
     """Podman's Docker API ignores a GPU request without a word, so the engine must say that it can."""
     expected = "an engine that hands GPUs to containers (nvidia or cdi)"
     if engine.gpu_requests:

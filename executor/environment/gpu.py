@@ -29,7 +29,9 @@ class GpuReading:
 def look(nvml: Any = None) -> GpuReading:
     """Read every GPU and MIG instance; `nvml` is the `pynvml` module, imported when not given."""
     if nvml is None:
-        import pynvml as nvml
+        import pynvml
+
+        nvml = pynvml
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
