@@ -59,6 +59,20 @@ class SpecError(ExecutorError):
         return {"errors": [asdict(issue) for issue in self.issues], "path": self.path, "advice": self.advice}
 
 
+class SeveralErrors(ExecutorError):
+    """Problems that were found together; the exit code is that of the first."""
+
+    def __init__(self, errors: Sequence[ExecutorError]) -> None:
+        self.errors = tuple(errors)
+        self.exit_code = self.errors[0].exit_code
+        advice = "\n".join(dict.fromkeys(error.advice for error in self.errors if error.advice))
+        super().__init__("\n".join(error.message for error in self.errors), advice=advice)
+
+    def as_json(self) -> dict[str, Any]:
+        """Adds each error's own document to the base shape."""
+        return super().as_json() | {"errors": [error.as_json() for error in self.errors]}
+
+
 class UsageError(ExecutorError):
     """The command was asked for something that makes no sense."""
 

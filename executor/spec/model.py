@@ -58,6 +58,12 @@ RESERVED_ENV = re.compile(
 _PLACEHOLDER = re.compile(r"\{(\{?)(seed|params(?:\.[A-Za-z0-9_-]+)*)\}(\}?)")
 
 
+ORDER = (
+    "version", "name", "image", "code", "data", "command", "params", "seed", "gpu", "cpu", "env", "network", "workdir",
+    "determinism", "tier", "outputs", "metrics", "resources", "labels",
+)  # fmt: skip
+"""Fields in the order in which people write and read them."""
+
 _LONGEST_WORD = 131_071
 """Bytes: the kernel's limit for one argument."""
 
@@ -74,7 +80,7 @@ class Code(Frozen):
     """The program: one commit of one repository."""
 
     commit: Commit
-    """Full commit id: identity."""
+    """Full commit id of 40 hex digits: identity."""
     repo: Hint = ""
     """Where to find it: a path (relative to the spec file), `https://` or `ssh://`; a hint, not identity."""
 
@@ -100,7 +106,7 @@ class Data(Frozen):
     """A folder of files, mounted read-only at `/data/<name>`."""
 
     hash: DigestField
-    """Tree hash of its files: identity."""
+    """Tree hash of its files, `sha256:<64 hex>`: identity."""
     source: Hint = ""
     """Where to find it: a folder or file, `s3://bucket/prefix` or `https://…`; a hint, not identity."""
 
