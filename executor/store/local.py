@@ -1,0 +1,111 @@
+"""A store in a folder: `file:/path`. Objects appear by rename or hard link, so they are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from executor.errors import NotFound, StoreUnreachable, UsageError
+from executor.store.interface import Store
+from executor.store.transfer import Payload, write_whole
+
+_SCRATCH = ".part"
+"""Folder of unfinished files; never listed, and whatever is old in it can be deleted."""
+_ADVICE = {
+    errno.ENOSPC: "free some space, or use another store",
+    errno.EDQUOT: "free some space, or use another store",
+    errno.EACCES: "check who may read and write this folder",
+    errno.EPERM: "check who may write there, and that the file system has hard links",
+    errno.EROFS: "the file system is mounted read-only",
+}
+
+
+def open_local(url: str, _env: Mapping[str, str]) -> LocalStore:
+    """Store of a `file:` URL."""
+    path = url.removeprefix("file:")
+    if path.startswith("//"):
+        host, _, rest = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise UsageError(f"{url}: a folder on another host", advice="mount it and name it as file:/path")
+        path = f"/{rest}"
+    if not path:
+        raise UsageError(f"{url}: no folder named", advice="write file:/path/to/folder")
+    return LocalStore(Path(path).absolute())
+
+
+class LocalStore(Store):
+    """A folder; made on the first put when the folder above it is there (an unmounted disk must not look empty)."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(f"file:{root}")
+        self._root = root
+
+    def _open(self, key: str) -> BinaryIO:
+        with self._errors(key):
+            return self._path(key).open("rb")
+
+    def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
+        with self._errors(key), payload.open() as stream:
+            self._root.mkdir(exist_ok=True)
+            scratch = self._root / _SCRATCH
+            scratch.mkdir(exist_ok=True)
+            target = self._path(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return write_whole(target, stream, if_absent=if_absent, scratch=scratch)
+
+    def _size(self, key: str) -> int | None:
+        try:
+            with self._errors(key):
+                return self._path(key).stat().st_size
+        except NotFound:
+            return None
+
+    def _list(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+        folder, _, start = prefix.rpartition("/")
+        with self._errors(prefix):
+            yield from self._walk(self._path(folder), start, deep=deep)
+
+    def _walk(self, folder: Path, start: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+        if not folder.is_dir():
+            self._answer()
+            return
+        for path in sorted(folder.iterdir()):
+            key = path.relative_to(self._root).as_posix()
+            if not path.name.startswith(start) or key == _SCRATCH:
+                continue
+            if not path.is_dir():
+                yield key, path.stat().st_size
+            elif deep:
+                yield from self._walk(path, "", deep=True)
+            else:
+                yield f"{key}/", 0
+
+    def _delete(self, key: str) -> None:
+        with self._errors(key):
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/") if key else []
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise ValueError(f"not a key: {key!r}")
+        return self._root.joinpath(*parts)
+
+    def _answer(self) -> None:
+        if not self._root.is_dir() and not self._root.parent.is_dir():
+            raise StoreUnreachable(
+                f"{self.url}: no such folder", advice="check the path and that its disk is mounted, or make the folder"
+            )
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._answer()
+            raise NotFound(f"{self.url}/{key}: not in the store") from error
+        except OSError as error:
+            advice = _ADVICE.get(error.errno or 0, "check the folder and its disk")
+            raise StoreUnreachable(f"{self.url}/{key}: {error.strerror}", advice=advice) from error

@@ -1,0 +1,309 @@
+"""A store in a bucket: `s3://bucket/prefix`, on AWS or any S3-compatible server. The only user of boto3.
+
+- Every request is tried a few times, by us and at fixed pauses: botocore does not retry a damaged upload (BadDigest).
+- A single put is checked by the server against our sha256, a part against its CRC32; what is read is verified by us.
+- Large uploads go part by part through plain requests, not through a transfer manager: its CRT variant ignores the
+  endpoint that it is given.
+- Commits are single conditional puts: the condition of a multipart upload is broken in several servers.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ResponseStreamingError,
+)
+
+from executor.errors import NotFound, StoreUnreachable, UsageError
+from executor.spec.canonical import CHUNK
+from executor.store.interface import Store
+from executor.store.transfer import Payload
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+T = TypeVar("T")
+PAUSES = (0.1, 0.4, 1.6, 3.2)
+"""Seconds before the second and later tries of a request."""
+MULTIPART, PART, _PARTS_AT_ONCE, _MAX_PARTS = 64 << 20, 16 << 20, 4, 10_000
+
+_URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
+_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT_CODES = frozenset(
+    {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "RequestTimeout", "ConditionalRequestConflict",
+     "OperationAborted"}
+)  # fmt: skip
+_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_WRONG_KEYS = "the access key or its secret is wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_NOT_ALLOWED = "these credentials may not do this: they need to get, put, delete and list objects in this bucket"
+_ADVICE = {
+    "NoSuchBucket": "there is no such bucket: create it, or check the name in the store's URL and the endpoint",
+    "InvalidAccessKeyId": _WRONG_KEYS,
+    "SignatureDoesNotMatch": _WRONG_KEYS,
+    "AccessDenied": _NOT_ALLOWED,
+    "403": _NOT_ALLOWED,
+    "RequestTimeTooSkewed": "this machine's clock and the store's are more than 15 minutes apart: set the clock",
+    "ExpiredToken": "the credentials have expired: get new ones",
+    "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
+}
+
+
+def open_s3(url: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES) -> S3Store:
+    """Store of an `s3://bucket/prefix` URL; endpoint and credentials from `env`, else where botocore finds them."""
+    match = _URL.fullmatch(url)
+    prefix = (match["prefix"] or "").rstrip("/") if match else ""
+    if not match or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
+        raise UsageError(f"{url!r} is not the URL of a bucket", advice="write s3://bucket or s3://bucket/prefix")
+    return S3Store(match["bucket"], prefix, env, pauses)
+
+
+def _client(env: Mapping[str, str]) -> Any:
+    endpoint = env.get("EXECUTOR_S3_ENDPOINT") or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or None
+    region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else None)
+    session = boto3.session.Session(
+        aws_access_key_id=env.get("AWS_ACCESS_KEY_ID") or None,
+        aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY") or None,
+        aws_session_token=env.get("AWS_SESSION_TOKEN") or None,
+        region_name=region,
+    )
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=64,
+        request_checksum_calculation="when_supported",
+        response_checksum_validation="when_required",  # ours is by sha256, and ranged reads would fail theirs
+    )
+    return session.client("s3", endpoint_url=endpoint, config=config)
+
+
+class S3Store(Store):
+    """A bucket, or what lies below a prefix in it. Safe to use from several threads."""
+
+    def __init__(self, bucket: str, prefix: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES) -> None:
+        super().__init__(f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}")
+        self._bucket, self._pauses = bucket, pauses
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._bucket_seen = False
+        try:
+            self._s3 = _client(env)
+        except (BotoCoreError, ValueError) as error:
+            raise StoreUnreachable(f"{self.url}: {error}", advice="check the endpoint and the AWS profile") from error
+
+    def create_bucket(self) -> None:
+        """Make the bucket; no error when it is ours already."""
+        try:
+            self._call(lambda: self._s3.create_bucket(Bucket=self._bucket))
+        except StoreUnreachable as error:
+            if _code(error.__cause__) != "BucketAlreadyOwnedByYou":
+                raise
+
+    # Primitives ---------------------------------------------------------------------------------------------------
+
+    def _open(self, key: str) -> BinaryIO:
+        return io.BufferedReader(_Download(lambda start: self._get(key, start), self._call), CHUNK)
+
+    def _get(self, key: str, start: int) -> Any:
+        extra = {"Range": f"bytes={start}-"} if start else {}
+        return self._s3.get_object(**self._at(key), **extra)["Body"]
+
+    def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
+        if payload.size <= MULTIPART:
+            return self._call(lambda: self._put_once(key, payload, if_absent=if_absent))
+        if if_absent:
+            raise ValueError(f"{key}: too large for a conditional put")
+        self._put_parts(key, payload)
+        return True
+
+    def _put_once(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        checksum = base64.b64encode(bytes.fromhex(payload.digest.hex)).decode()
+        with payload.open() as stream:
+            body = stream.read()
+        try:
+            self._s3.put_object(**self._at(key), Body=body, ChecksumSHA256=checksum, **condition)
+        except ClientError as error:
+            if _status(error) != 412:
+                raise
+            return False
+        return True
+
+    def _put_parts(self, key: str, payload: Payload) -> None:
+        at = self._at(key)
+        begun = self._call(lambda: self._s3.create_multipart_upload(**at, ChecksumAlgorithm="CRC32"))
+        upload = at | {"UploadId": begun["UploadId"]}
+        try:
+            parts = self._send_parts(upload, payload)
+            self._complete(key, payload, upload, parts)
+        except BaseException:
+            with suppress(StoreUnreachable, NotFound):  # what made us give up is the news
+                self._call(lambda: self._s3.abort_multipart_upload(**upload))
+            raise
+
+    def _send_parts(self, upload: dict[str, Any], payload: Payload) -> list[dict[str, Any]]:
+        size = max(PART, -(-payload.size // _MAX_PARTS))
+
+        def send(number: int, body: bytes) -> dict[str, Any]:
+            request = upload | {"PartNumber": number, "Body": body, "ChecksumAlgorithm": "CRC32"}
+            answer = self._call(lambda: self._s3.upload_part(**request))
+            return {"PartNumber": number} | {name: answer[name] for name in ("ETag", "ChecksumCRC32") if name in answer}
+
+        done: list[dict[str, Any]] = []
+        waiting: deque[Future[dict[str, Any]]] = deque()
+        with payload.open() as stream, ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
+            for number, body in enumerate(iter(lambda: stream.read(size), b""), start=1):
+                waiting.append(pool.submit(send, number, body))
+                if len(waiting) > _PARTS_AT_ONCE:
+                    done.append(waiting.popleft().result())
+            return done + [part.result() for part in waiting]
+
+    def _complete(self, key: str, payload: Payload, upload: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+        try:
+            self._call(lambda: self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}))
+        except (StoreUnreachable, NotFound):
+            if self._size(key) != payload.size:  # else only the answer was lost
+                raise
+
+    def _size(self, key: str) -> int | None:
+        try:
+            return int(self._call(lambda: self._s3.head_object(**self._at(key)))["ContentLength"])
+        except NotFound:
+            return None
+
+    def _list(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+        request = {"Bucket": self._bucket, "Prefix": self._prefix + prefix} | ({} if deep else {"Delimiter": "/"})
+        while True:
+            page = self._call(lambda: self._s3.list_objects_v2(**request))
+            for item in page.get("Contents", ()):
+                yield item["Key"].removeprefix(self._prefix), item["Size"]
+            for item in page.get("CommonPrefixes", ()):
+                yield item["Prefix"].removeprefix(self._prefix), 0
+            if not page["IsTruncated"]:
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _delete(self, key: str) -> None:
+        self._call(lambda: self._s3.delete_object(**self._at(key)))
+
+    def _server_time(self) -> datetime | None:
+        answer = self._call(self._look)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return parsedate_to_datetime(date) if date else None
+
+    # The border ---------------------------------------------------------------------------------------------------
+
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _look(self) -> Any:
+        return self._s3.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+
+    def _call(self, action: Callable[[], T]) -> T:
+        """Try `action` until it answers or the pauses are used up; its errors become ours."""
+        for pause in (*self._pauses, None):
+            try:
+                return action()
+            except (ClientError, BotoCoreError) as error:
+                if pause is None or not is_transient(error):
+                    raise self._ours(error) from error
+            time.sleep(pause)
+        raise AssertionError("the last pause is None")
+
+    def _ours(self, error: Exception) -> NotFound | StoreUnreachable:
+        if _code(error).isdigit() and not (_code(error) == "404" and self._bucket_seen):
+            error = self._why(error)
+        if _code(error) in _ABSENT:
+            return NotFound(f"{self.url}: not in the store")
+        return StoreUnreachable(f"{self.url}: {error}", advice=advice_for(error))
+
+    def _why(self, error: Exception) -> Exception:
+        """The answer to HEAD has no body, and is 404 without a bucket too: ask again in a way that says why."""
+        try:
+            self._look()
+        except (ClientError, BotoCoreError) as reason:
+            error = reason
+        else:
+            self._bucket_seen = True
+        return error
+
+
+class _Download(io.RawIOBase):
+    """An object's bytes; a connection that breaks is taken up again where it broke."""
+
+    def __init__(self, get: Callable[[int], Any], call: Callable[[Callable[[], Any]], Any]) -> None:
+        self._get, self._call, self._position = get, call, 0
+        self._body = call(lambda: get(0))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        chunk: bytes = self._call(lambda: self._read(len(view)))
+        view[: len(chunk)] = chunk
+        self._position += len(chunk)
+        return len(chunk)
+
+    def _read(self, size: int) -> bytes:
+        if self._body is None:
+            self._body = self._get(self._position)
+        try:
+            data: bytes = self._body.read(size)
+        except BotoCoreError:
+            self._body.close()
+            self._body = None
+            raise
+        return data
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+        super().close()
+
+
+def _code(error: object) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may succeed a moment later."""
+    if isinstance(error, ClientError):
+        return _status(error) in _TRANSIENT_STATUS or _code(error) in _TRANSIENT_CODES
+    return isinstance(error, (HTTPClientError, IncompleteReadError, ResponseStreamingError))
+
+
+def advice_for(error: Exception) -> str:
+    """What to do about an error of S3, in one sentence."""
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or configure an AWS profile"
+    if isinstance(error, HTTPClientError):
+        return "nothing answers there: check that the server runs, its endpoint (EXECUTOR_S3_ENDPOINT) and the network"
+    if isinstance(error, ClientError) and _status(error) >= 500:
+        return "the store has trouble of its own: try again later"
+    return _ADVICE.get(_code(error), "`executor store check` looks at the store step by step")
