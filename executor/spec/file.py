@@ -102,14 +102,15 @@ def _read(path: Path) -> bytes:
 def _parse(text: bytes, path: str, model: type[R]) -> R:
     reader = _Reader(decoded(text, path))
     plain = reader.read(model)
-    unpinned = False
+    pins: list[bool] = []
     try:
         request = model.model_validate(plain)
     except ValidationError as error:
         for problem in problems(error, model):
-            unpinned |= reader.complain(problem.place, problem.message) and problem.unpinned
+            pins += [problem.unpinned] * reader.complain(problem.place, problem.message)
     if reader.issues:
-        raise SpecError(_shortened(reader.issues), path=path, advice=LOCK_ADVICE if unpinned else "")
+        advice = LOCK_ADVICE if sum(pins) == len(reader.issues) else ""
+        raise SpecError(_shortened(reader.issues), path=path, advice=advice)
     return request
 
 
@@ -165,7 +166,7 @@ class _Reader:
         next(events)
         start = next(events)
         if isinstance(start, yaml.StreamEndEvent):
-            raise self._stop(start, (), "is empty; a spec is a mapping that starts with `version: 1`")
+            raise self._stop(start, (), "the file is empty; a spec is a mapping that starts with `version: 1`")
         if start.tags or start.version not in (None, (1, 2)):
             raise self._stop(start, (), "a spec has no directives; leave out the line that starts with %")
         root = next(events)
@@ -185,7 +186,7 @@ class _Reader:
         if event.anchor:
             self._refuse(event, place, f"anchors are not read: leave out &{event.anchor}")
         if event.tag:
-            self._refuse(event, place, f"tags are not read: leave out {shown(event.tag)}")
+            self._refuse(event, place, f"tags are not read: leave out {_tag(event.tag)}")
         if len(place) > MAX_DEPTH:
             raise self._stop(event, place[:3], f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.MappingStartEvent):
@@ -228,7 +229,7 @@ class _Reader:
         try:
             return core_scalar(text)
         except ValueError as error:
-            self._refuse(event, place, str(error))
+            self._refuse(event, place, f"{error}; write it as quoted text" if annotation is Any else str(error))
             return None
 
 
@@ -252,6 +253,10 @@ def _kind(event: _Event) -> str:
     if isinstance(event, yaml.SequenceStartEvent):
         return "a list"
     return "an alias" if isinstance(event, yaml.AliasEvent) else "a single value"
+
+
+def _tag(tag: str) -> str:
+    return shown(tag.replace("tag:yaml.org,2002:", "!!"))
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:

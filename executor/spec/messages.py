@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from executor.spec.model import Draft, Spec
+from executor.spec.model import ORDER, Draft, Spec
 from executor.spec.scalars import Place, shown
 from executor.spec.shape import base, descriptions, field_at, fields, is_model, is_text, optional, words
 
@@ -43,20 +43,22 @@ def _problem(details: ErrorDetails, model: type[BaseModel]) -> Problem:
         return _unknown(place, model)
     annotation, field = field_at(model, place)
     value = details["input"]
-    message = f"expected {expectation(annotation, field)}, found {shown(value)}{_hint(annotation, value)}"
+    message = f"expected {expectation(annotation, field)}, found {shown(value)}{_hint(annotation, field, value)}"
     return Problem(place, message)
 
 
 def _missing(place: Place, model: type[BaseModel]) -> Problem:
     meaning = descriptions(base(field_at(model, place[:-1])[0]))[str(place[-1])]
     pins = place == ("code", "commit") or (place[0] == "data" and place[-1] == "hash")
-    return Problem(place, f"missing: {meaning[0].lower()}{meaning[1:].rstrip('.')}", unpinned=pins)
+    advice = "; `executor lock` finds it" if pins else ""
+    return Problem(place, f"missing: {meaning[0].lower()}{meaning[1:].rstrip('.')}{advice}", unpinned=pins)
 
 
 def _unknown(place: Place, model: type[BaseModel]) -> Problem:
-    key, known = str(place[-1]), list(fields(field_at(model, place[:-1])[0]))
+    key = str(place[-1])
+    known = list(fields(field_at(model, place[:-1])[0])) if place[:-1] else list(ORDER)
     if model is Spec and field_at(Draft, place)[1]:
-        return Problem(place, f"only a draft has `{key}`; a spec names the commit itself", unpinned=True)
+        return Problem(place, f"only a draft has `{key}`; `executor lock` puts the commit in its place", unpinned=True)
     close = get_close_matches(key.lower(), known, n=1, cutoff=0.6)
     advice = f"did you mean `{close[0]}`?" if close else f"expected {_listed(known)}"
     return Problem(place, f"unknown field; {advice}")
@@ -82,11 +84,11 @@ def expectation(annotation: Any, field: FieldInfo | None = None) -> str:
     return f"{text}, or none" if optional(annotation) and is_model(annotation) else text
 
 
-def _hint(annotation: Any, value: Any) -> str:
+def _hint(annotation: Any, field: FieldInfo | None, value: Any) -> str:
     """What to do, for the mistakes that are made most."""
     kind = base(annotation)
     container = is_model(annotation) or get_origin(kind) in (tuple, Mapping)
-    if value is None and container:
+    if value is None and container and field and not field.is_required():
         return "; leave the field out to take its default"
     if get_origin(kind) is tuple and isinstance(value, str):
         return "; write a list: [a, b]"

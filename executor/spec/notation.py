@@ -33,14 +33,14 @@ def decoded(text: bytes, path: str) -> str:
         return SpecError([Issue(message, "", *((line, column) if at >= 0 else ()))], path=path)
 
     if len(text) > MAX_BYTES:
-        raise refuse(f"larger than {MAX_BYTES} bytes; a spec is small data")
+        raise refuse(f"the file is larger than {MAX_BYTES} bytes; a spec is small data")
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise refuse("is UTF-16; save it as UTF-8")
+        raise refuse("the file is UTF-16; save it as UTF-8")
     text = text.removeprefix(b"\xef\xbb\xbf")
     try:
         found = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise refuse(f"is not UTF-8: byte 0x{text[error.start]:02x}; save it as UTF-8", error.start) from None
+        raise refuse(f"the file is not UTF-8: byte 0x{text[error.start]:02x}; save it as UTF-8", error.start) from None
     if bad := _UNPRINTABLE.search(found):
         message = f"the character U+{ord(bad[0]):04X} cannot stand in a spec; in double quotes, write it as an escape"
         raise refuse(message, len(found[: bad.start()].encode()))
@@ -56,23 +56,23 @@ def core_scalar(text: str) -> Scalar:
     if _INT.fullmatch(text):
         return _whole(text)
     if _SPECIAL.fullmatch(text):
-        raise ValueError(f"expected a finite number, found {text}; write it as quoted text")
+        raise ValueError(f"expected a finite number, found {text}")
     return _number(text) if _FLOAT.fullmatch(text) else text
 
 
 def _whole(text: str) -> int:
     value = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)) if len(text) <= 100 else 2**64
     if abs(value) >= 2**64:
-        raise ValueError(f"a whole number must fit in 64 bits, found {_cut(text)}; write it as quoted text")
+        raise ValueError(f"a whole number must fit in 64 bits, found {_cut(text)}")
     return value
 
 
 def _number(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"too large for a 64-bit number: {_cut(text)}; write it as quoted text")
+        raise ValueError(f"too large for a 64-bit number: {_cut(text)}")
     if value == 0 and re.search("[1-9]", re.split("[eE]", text)[0]):
-        raise ValueError(f"too small for a 64-bit number: {_cut(text)} would be 0; write it as quoted text")
+        raise ValueError(f"too small for a 64-bit number: {_cut(text)} would be 0")
     return value
 
 

@@ -76,8 +76,9 @@ def shown(value: object) -> str:
         return repr(value)
     if isinstance(value, str):
         return repr(value if len(value) <= 80 else f"{value[:77]}...")
-    kinds = {Mapping: "a mapping", Sequence: "a list"}
-    return next((name for kind, name in kinds.items() if isinstance(value, kind)), type(value).__name__)
+    if isinstance(value, (Mapping, Sequence)):
+        return f"{'a' if value else 'an empty'} {'mapping' if isinstance(value, Mapping) else 'list'}"
+    return type(value).__name__
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class ImageRef:
 def _pinned_image(text: object) -> ImageRef:
     ref = ImageRef.parse(text)
     if ref.digest is None:
-        raise unpinned(f"an image is named by its digest: expected {ref}@sha256:<64 hex>, found only a tag or a name")
+        raise unpinned(f"not named by its digest: expected {ref}@sha256:<64 hex>; `executor lock` finds it")
     return ref
 
 
