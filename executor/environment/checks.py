@@ -43,7 +43,7 @@ class StoreFacts(Fact):
     conditional_puts: bool = True
     """Whether of two conditional puts of one key exactly one wins."""
     skew_s: float | None = None
-    """Store clock minus host clock in seconds; none when the store has no clock of its own."""
+    """Host clock minus the store's in seconds; none when the store has no clock of its own."""
     problem: str = ""
     """What the probe was told, when it failed."""
 

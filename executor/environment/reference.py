@@ -92,9 +92,15 @@ def compare(spec: Spec, reference: Fingerprint, now: Fingerprint) -> list[Findin
     return [*findings, *differing, finding("reference", equal)]
 
 
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+"""Variables that hold GPU serial numbers: the engine sets them, and no two machines share them."""
+
+
 def _parts(fingerprint: Fingerprint) -> dict[str, Any]:
     """The observed parts as plain data; a container that could not be looked into is left out."""
-    parts = fingerprint.model_dump(mode="json", exclude_none=False)
+    parts = fingerprint.model_dump(mode="json")
+    for name in VISIBLE if fingerprint.container else ():
+        parts["container"]["environment"].pop(name, None)
     seen = fingerprint.container is not None and fingerprint.container.checked
     return {name: part for name, part in parts.items() if part is not None and (name != "container" or seen)}
 

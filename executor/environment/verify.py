@@ -14,6 +14,9 @@ from executor.environment.within import INSIDE_CHECKS, Inside
 from executor.facts import ContainerFacts, EngineFacts, Finding, Fingerprint, HostFacts, ImageFacts
 from executor.spec.model import Spec
 
+ELSEWHERE = ("code.commit", "gpu.uuid")
+"""Fields of findings that are made where inputs are fetched (with `data.<name>`), and in the container."""
+
 
 def before_launch(
     spec: Spec, host: HostFacts, engine: EngineFacts, *,
@@ -46,5 +49,5 @@ def against_reference(
 
 def apply(findings: list[Finding], allow: frozenset[str]) -> list[Finding]:
     """Mark the findings that the user allowed; `UsageError` lists the known fields when a name is none of them."""
-    known = {"code.commit", *EXTRA, *LAUNCH_CHECKS, *INSIDE_CHECKS, *(row.name for row in ROWS)}
+    known = {*ELSEWHERE, *EXTRA, *LAUNCH_CHECKS, *INSIDE_CHECKS, *(row.name for row in ROWS)}
     return apply_allow(findings, allow, known)

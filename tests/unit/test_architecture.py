@@ -42,7 +42,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "urllib3": ("executor.engine.container",),  # docker-py raises its errors
     "yaml": ("executor.spec.file",),
 }
-"""Who may import an outside package; one without an owner may not be imported at all. Values are pydantic everywhere."""
+"""Who may import an outside package; one that is not here may not be imported at all."""
 
 AMBIENT = (
     "os.environ", "os.environb", "os.getenv", "os.putenv", "os.urandom", "os.getrandom",

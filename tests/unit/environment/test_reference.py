@@ -69,6 +69,12 @@ def test_the_order_and_serial_numbers_of_gpus_do_not_matter() -> None:
     assert set(found(fingerprint(host=gpu_host(), container=seen), GPU_REFERENCE, gpu_spec(2))) == {"reference"}
 
 
+def test_variables_with_serial_numbers_do_not_matter() -> None:
+    seen = container(environment={"NVIDIA_VISIBLE_DEVICES": "GPU-x", "OMP_NUM_THREADS": "2"})
+    before = container(environment={"NVIDIA_VISIBLE_DEVICES": "GPU-y", "OMP_NUM_THREADS": "2"})
+    assert set(found(fingerprint(container=seen), fingerprint(container=before))) == {"reference"}
+
+
 def test_the_driver_refuses_a_gpu_run_and_is_only_noted_of_a_cpu_run() -> None:
     now = fingerprint(host=gpu_host().model_copy(update={"gpu_driver": "575.1"}), container=GPU_REFERENCE.container)
     assert found(now, GPU_REFERENCE, gpu_spec(2))["gpu_driver"].severity == "refuse"

@@ -50,7 +50,7 @@ def test_allow_lets_one_field_pass_and_keeps_it_in_sight() -> None:
 def test_allow_of_an_unknown_field_lists_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         before(spec(), host(), "cpu_modle")
-    for name in ("cpu_model", "gpu.type", "inside", "code.commit", "container"):
+    for name in ("cpu_model", "gpu.type", "inside", "code.commit", "container", "gpu.uuid"):
         assert name in caught.value.advice
 
 
