@@ -32,6 +32,9 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ResponseStreamingError,
 )
+from botocore.exceptions import (
+    ConnectionError as ConnectionFailed,
+)
 
 from executor.errors import NotFound, StoreUnreachable, UsageError
 from executor.spec.canonical import CHUNK
@@ -295,14 +298,14 @@ def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed a moment later."""
     if isinstance(error, ClientError):
         return _status(error) in _TRANSIENT_STATUS or _code(error) in _TRANSIENT_CODES
-    return isinstance(error, (HTTPClientError, IncompleteReadError, ResponseStreamingError))
+    return isinstance(error, (ConnectionFailed, HTTPClientError, IncompleteReadError, ResponseStreamingError))
 
 
 def advice_for(error: Exception) -> str:
     """What to do about an error of S3, in one sentence."""
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or configure an AWS profile"
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (ConnectionFailed, HTTPClientError)):
         return "nothing answers there: check that the server runs, its endpoint (EXECUTOR_S3_ENDPOINT) and the network"
     if isinstance(error, ClientError) and _status(error) >= 500:
         return "the store has trouble of its own: try again later"

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from executor.errors import NotFound, StoreUnreachable
+from tests.fakes import MemoryStore
+
+
+def test_probe_tells_whether_conditions_are_kept_and_leaves_nothing() -> None:
+    for conditional in (True, False):
+        store = MemoryStore(conditional=conditional)
+        assert store.probe() is conditional
+        assert store.contents == {}
+
+
+def test_probe_of_a_store_that_is_down() -> None:
+    store = MemoryStore()
+    store.down = True
+    with pytest.raises(StoreUnreachable):
+        store.probe()
+
+
+def test_every_object_is_listed_and_readable() -> None:
+    store = MemoryStore()
+    store.contents = {"a/b": b"1", "c": b"22"}
+    assert dict(store.objects()) == {"a/b": 1, "c": 2}
+    with store.open_object("c") as stream:
+        assert stream.read() == b"22"
+    with pytest.raises(NotFound):
+        store.open_object("d")
