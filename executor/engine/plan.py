@@ -41,10 +41,8 @@ class Placement:
     """Attempt id."""
     image: str
     """What the engine is asked for: its own id of the verified image."""
-    inside: Path
-    """Folder of the inside room."""
     work: Path
-    """Folder of the attempt: `code`, `outputs`, `control`, `report` lie in it."""
+    """Folder of the attempt: `code`, `outputs`, `report`, and `control` with the inside room lie in it."""
     data: Mapping[str, Path]
     """Verified data tree of each name."""
     cpus: tuple[int, ...]
@@ -78,7 +76,7 @@ def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = froze
         "Hostname": "executor",
         "User": USER,
         "WorkingDir": spec.workdir if spec.code else "/outputs",
-        "Entrypoint": ["python3", f"{CONTROL}/inside", "--"],
+        "Entrypoint": ["python3", "-I", f"{CONTROL}/inside", "--"],
         "Cmd": list(spec.arguments),
         "Env": [f"{name}={value}" for name, value in sorted(variables(spec).items())],
         "Labels": {f"{LABEL}.attempt": placement.attempt, f"{LABEL}.spec": spec.hash.hex},
@@ -188,7 +186,7 @@ def _host_config(spec: Spec, placement: Placement) -> dict[str, Any]:
         "CpusetCpus": ",".join(str(cpu) for cpu in placement.cpus),
         # charged to the run's memory limit, so no larger bound is needed; `exec` because compilers build there
         "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={resources.memory}"},  # noqa: S108
-        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 65536, "Hard": 65536}],
+        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_LIMIT), "max-file": "2"}},
         "RestartPolicy": {"Name": "no"},
         "Mounts": _mounts(spec, placement),
@@ -202,7 +200,7 @@ def _mounts(spec: Spec, placement: Placement) -> list[dict[str, Any]]:
 
     control = placement.work / "control"
     return [
-        bind(placement.inside, f"{CONTROL}/inside"),
+        bind(control / "inside", f"{CONTROL}/inside"),
         *(bind(control / name, f"{CONTROL}/{name}") for name in ("spec.json", "params.json", "plan.json")),
         bind(placement.work / "report", f"{CONTROL}/report", writable=True),
         bind(placement.work / "outputs", "/outputs", writable=True),
@@ -224,6 +222,7 @@ def _expectation(spec: Spec, placement: Placement, allow: frozenset[str]) -> dic
         "expect": {
             "threads": spec.cpu.threads,
             "cpus": len(placement.cpus),
+            "torch": None,
             "isa": spec.cpu.isa,
             "gpus": [{"name": gpu.name, "uuid": gpu.uuid} for gpu in placement.gpus],
         },

@@ -17,10 +17,10 @@ import executor
 ROOT = Path(executor.__file__).parent
 ROOMS = ("environment", "engine", "evidence", "store")
 LAYERS: Mapping[str, int] = (
-    {"errors": 0, "log": 0, "spec": 1, "facts": 2} | dict.fromkeys(ROOMS, 3) | {"fleet": 5, "dashboard": 5, "cli": 6}
+    {"errors": 0, "log": 0, "spec": 1, "facts": 2} | dict.fromkeys(ROOMS, 3) | {"steps": 4, "fleet": 6, "dashboard": 6, "cli": 7}
 )
 """Imports point down, never sideways. A module beside `run` is part of its layer."""
-RUN_LAYER = 4
+RUN_LAYER = 5
 SPEC_ORDER = ("canonical", "globs", "scalars", "model")
 """In `spec` each of these imports only earlier ones; the other modules stand above them."""
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from executor.engine.interface import Engine
+from executor.errors import StoreUnreachable
+from executor.log import get_logger
+from executor.spec.canonical import Digest
 from executor.store.interface import Store
-from executor.workspace import Home
+from executor.steps.workspace import Home
 
 
 class Reporter(Protocol):
@@ -92,3 +95,14 @@ class Site:
     """Version of this program."""
     reporter: Reporter = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
+
+    def live_log(self, spec_hash: Digest, attempt: str) -> Callable[[int, bytes], None]:
+        """Publishes log segments for those who follow from elsewhere; a store that fails does not stop the run."""
+
+        def publish(segment: int, data: bytes) -> None:
+            try:
+                self.store.put_log(spec_hash, attempt, segment, data)
+            except StoreUnreachable as error:
+                get_logger("site").warning("log segment not published", segment=segment, problem=error.message)
+
+        return publish

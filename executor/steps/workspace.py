@@ -104,9 +104,17 @@ class Workspace:
         """What the program printed."""
         return self.folder / "log.txt"
 
-    def keep(self) -> None:
-        """Mark it as finished but not stored, so that no sweep removes it."""
-        (self.folder / UNPUBLISHED).touch()
+    @contextlib.contextmanager
+    def kept_on_failure(self) -> Iterator[None]:
+        """Around the publication of a result: unless it ends well, the folder stays, and no sweep removes it."""
+        mark = self.folder / UNPUBLISHED
+        mark.touch()
+        try:
+            yield
+        except ExecutorError as error:
+            error.advice = f"{error.advice}; the result is kept in {self.folder}".lstrip("; ")
+            raise
+        mark.unlink()
 
 
 @contextlib.contextmanager
@@ -157,9 +165,9 @@ def sweep(home: Home, engine: Engine) -> list[str]:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all below it, folders without write permission too."""
-    for path, _, _ in os.walk(folder):
-        if os.stat(path).st_uid == os.geteuid():
-            os.chmod(path, 0o700)
+    for path in (folder, *(Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)):
+        if not path.is_symlink() and path.stat().st_uid == os.geteuid():
+            path.chmod(0o700)
     shutil.rmtree(folder)
 
 

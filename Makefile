@@ -1,0 +1,55 @@
+# The first two commands: `make demo` runs the main job end to end, `make test` passes the tests.
+# Both set up all that they need: the environment in .venv, a container engine, the pinned image, an S3 server.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check bench image engine data fix docs lock clean
+
+demo: image data
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
+
+test: image data
+	$(BIN)/pytest $(if $(TESTS),$(TESTS),)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m executor.spec.docs --check
+	$(BIN)/pytest -q tests/unit/test_architecture.py
+
+bench: image data
+	$(BIN)/python -m benchmarks
+
+image: $(READY) engine
+	$(BIN)/executor image build torch-cpu
+
+engine:
+	scripts/engine.sh
+
+data: $(READY)
+	$(BIN)/python specs/digits.py specs/data/digits
+
+fix: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python -m executor.spec.docs --write
+
+# every package by its hash, at the newest versions that pyproject allows
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --extra dev --extra server pyproject.toml --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	-$(BIN)/executor store serve --stop
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis specs/data specs/*.lock.yaml

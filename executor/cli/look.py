@@ -1,0 +1,177 @@
+"""`ls`, `show`, `logs` and `pull`: what is in the store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from executor.cli import output
+from executor.cli.output import emit, say, shared
+from executor.errors import NotFound
+
+if TYPE_CHECKING:
+    from executor.evidence.record import Record
+    from executor.spec.canonical import Digest
+    from executor.store.interface import Store
+
+attempt_option = click.option(
+    "--attempt", metavar="ID", help="This attempt; the reference, or else the last, by default."
+)
+FOLLOW_S = 0.5
+"""Seconds between two looks for new log segments."""
+
+
+@click.command("ls")
+@shared
+def ls_command(store: str | None, as_json: bool) -> int:
+    """List every attempt of every run, the newest first."""
+    from executor.cli.wiring import store as open_store
+    from executor.evidence.record import view
+    from executor.steps.history import records
+
+    place = open_store(store)
+    found = sorted(
+        (record for spec_hash in place.spec_hashes() for record in records(place, spec_hash)),
+        key=lambda record: record.created, reverse=True,
+    )  # fmt: skip
+    views = [view(record, cached=False, store=place.attempt_url(record.spec_hash, record.attempt), outputs=False)
+             for record in found]  # fmt: skip
+    if as_json:
+        emit(views)
+    elif not views:
+        say(f"no runs in {place.url} yet")
+    else:
+        rows = [
+            (one["spec_hash"][:12], one["name"], one["created"][:19].replace("T", " "), one["status"],
+             one["verdict"] or "", f"{one['runtime_s']:.1f} s",
+             " ".join(f"{key}={output.number(float(value))}" for key, value in list(one["metrics"].items())[:4]))
+            for one in views
+        ]  # fmt: skip
+        click.echo(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
+    return 0
+
+
+@click.command("show")
+@click.argument("spec_hash", metavar="HASH")
+@attempt_option
+@shared
+def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json: bool) -> int:
+    """Show run HASH: how its attempts agree, and one of them whole."""
+    from executor.cli.runs import summary
+    from executor.cli.wiring import find_run
+    from executor.cli.wiring import store as open_store
+    from executor.evidence.record import agreement, view
+    from executor.steps.history import records
+
+    place = open_store(store)
+    found = find_run(place, spec_hash)
+    every = records(place, found)
+    record = _choose(place, found, every, attempt)
+    same, of = agreement(every)
+    document = view(record, cached=False, store=place.attempt_url(found, record.attempt)) | {
+        "spec": record.spec,
+        "hints": record.hints.model_dump(mode="json"),
+        "fingerprint": record.fingerprint.model_dump(mode="json"),
+        "log_tail": record.outcome.log_tail,
+        "reference": place.reference(found),
+        "attempts": [view(one, cached=False, store=place.attempt_url(found, one.attempt), outputs=False)
+                     for one in every],
+        "agreement": {"identical": same, "succeeded": of},
+    }  # fmt: skip
+    if as_json:
+        emit(document)
+        return 0
+    click.echo(summary(document))
+    click.echo(f"  attempts  {len(every)}, identical in {same} of {of} that succeeded")
+    for one in every:
+        mark = "*" if one.attempt == document["reference"] else " "
+        click.echo(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
+    host, engine = record.fingerprint.host, record.fingerprint.engine
+    click.echo(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
+               f"{engine.name} {engine.version}")  # fmt: skip
+    if record.status != "succeeded" and record.outcome.log_tail:
+        click.echo("  the last of its log:")
+        click.echo("\n".join(f"  │ {output.plain(line)}" for line in record.outcome.log_tail.splitlines()[-20:]))
+    return 0
+
+
+@click.command("logs")
+@click.argument("spec_hash", metavar="HASH")
+@click.option("--follow", "-f", is_flag=True, help="Wait for more until the run ends.")
+@attempt_option
+@shared
+def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str | None, as_json: bool) -> int:
+    """Print what run HASH printed; control characters are left out."""
+    from executor.cli.wiring import find_run
+    from executor.cli.wiring import store as open_store
+    from executor.steps.history import records
+
+    place = open_store(store)
+    found = find_run(place, spec_hash)
+    live = place.live_attempts(found)
+    if attempt in live or (attempt is None and follow and live):
+        which = attempt or live[-1]
+        text = _follow(place, found, which, follow=follow, show=not as_json)
+    else:
+        record = _choose(place, found, records(place, found), attempt)
+        which, text = record.attempt, ""
+        if record.log:
+            with place.open_blob(record.log.digest) as stream:
+                text = output.plain(stream.read().decode("utf-8", "replace"))
+        if not as_json:
+            click.echo(text, nl=False)
+    if as_json:
+        emit({"spec_hash": found.hex, "attempt": which, "log": text})
+    return 0
+
+
+def _follow(place: Store, found: Digest, attempt: str, *, follow: bool, show: bool) -> str:
+    """Print segments as they come, until there is a record and no more of them."""
+    parts: list[str] = []
+    while True:
+        ended = not follow or attempt in place.attempts(found)
+        for segment in place.log_segments(found, attempt, len(parts)):
+            parts.append(output.plain(segment.decode("utf-8", "replace")))
+            if show:
+                click.echo(parts[-1], nl=False)
+        if ended:
+            return "".join(parts)
+        time.sleep(FOLLOW_S)
+
+
+@click.command("pull")
+@click.argument("spec_hash", metavar="HASH")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@attempt_option
+@shared
+def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str | None, as_json: bool) -> int:
+    """Fetch the outputs of run HASH into DIR, every byte verified; files that are there already are kept."""
+    from executor.cli.terminal import Terminal
+    from executor.cli.wiring import find_run
+    from executor.cli.wiring import store as open_store
+    from executor.steps.history import pull, records
+
+    place = open_store(store)
+    found = find_run(place, spec_hash)
+    record = _choose(place, found, records(place, found), attempt)
+    with Terminal() as terminal:
+        files = pull(place, record, folder, terminal.progress)
+    if as_json:
+        emit({"spec_hash": found.hex, "attempt": record.attempt, "folder": str(folder),
+              "files": [{"path": file.path, "digest": str(file.digest), "size": file.size} for file in files]})  # fmt: skip
+    else:
+        click.echo(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
+    return 0
+
+
+def _choose(place: Store, spec_hash: Digest, every: list[Record], attempt: str | None) -> Record:
+    """The attempt that was named, or the reference, or the last."""
+    wanted = attempt or place.reference(spec_hash)
+    named = [record for record in every if record.attempt == wanted]
+    if not named and (attempt or not every):
+        raise NotFound(f"{spec_hash.hex[:12]}: no attempt {attempt or 'is finished'}",
+                       advice=f"there is: {', '.join(record.attempt for record in every) or 'nothing yet'}")  # fmt: skip
+    return (named or every)[-1]

@@ -1,0 +1,85 @@
+"""Entry point of the `executor` command: a table of commands, each imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+
+import click
+
+from executor.errors import ExecutorError
+
+COMMANDS = {
+    "init": ("starter", "A starter spec and training script that run as they are."),
+    "lock": ("specs", "Pin a draft: tag to digest, branch to commit, path to hash; prints the spec."),
+    "hash": ("specs", "The spec hash, nothing else."),
+    "plan": ("specs", "Everything that would be asked of the engine, as JSON; touches nothing."),
+    "submit": ("runs", "Run specs, or return the finished results at once."),
+    "rerun": ("runs", "Run a past spec again and compare bit for bit."),
+    "ls": ("look", "All runs in the store."),
+    "show": ("look", "One run: attempts, metrics, findings, outputs."),
+    "logs": ("look", "What a run printed; -f follows one that still runs."),
+    "pull": ("look", "Fetch the outputs of a run into a folder, verified."),
+    "doctor": ("machine", "What this machine can run, check by check, with advice."),
+    "image": ("images", "Build and pin container images."),
+    "store": ("machine", "The S3 server that is used when no store is named."),
+    "completion": ("starter", 'Shell completion: eval "$(executor completion bash)".'),
+}
+"""Command to its module in `executor.cli` and its line of help."""
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name, and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module that holds the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"executor.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="repro-executor", prog_name="executor")
+def app() -> None:
+    """Run a training spec in a pinned container, keep the result under its hash, run it again bit for bit."""
+
+
+def main() -> None:
+    """Run the command line; every error becomes a message and the exit code of its kind."""
+    as_json = "--json" in sys.argv[1:]
+    try:
+        code = app.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _fail({"error": "Interrupted", "message": "interrupted"}, 130, as_json=as_json)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f"{context.get_usage()}\n" if context is not None and not as_json else ""
+        document = {"error": "UsageError", "message": error.format_message()}
+        code = _fail(document, 2, as_json=as_json, before=usage)
+    except ExecutorError as error:
+        code = _fail(error.as_json(), error.exit_code, as_json=as_json, text=error.message, advice=error.advice)
+    sys.exit(code)
+
+
+def _fail(
+    document: Mapping[str, object], code: int, *, as_json: bool, text: str = "", advice: str = "", before: str = ""
+) -> int:
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(f"{before}executor: {text or document['message']}", err=True)
+    if advice:
+        click.echo(f"  → {advice}", err=True)
+    return code

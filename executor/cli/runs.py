@@ -1,0 +1,108 @@
+"""`submit` and `rerun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from executor.cli import output
+from executor.cli.output import allow_option, emit, say, shared
+
+EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
+
+
+@click.command("submit")
+@click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--lock", "locking", is_flag=True, help="Lock a draft first; writes NAME.lock.yaml beside it.")
+@click.option("--force", is_flag=True, help="Run again even when the result is in the store.")
+@click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
+@allow_option
+@shared
+def submit_command(
+    specs: tuple[Path, ...], locking: bool, force: bool, quiet: bool, allow: tuple[str, ...], store: str | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Run each SPEC, or return its finished result from the store at once."""
+    from executor.cli.wiring import watched
+    from executor.run import Options, submit
+
+    options = Options(force=force, allow=frozenset(allow))
+    with watched(store, quiet=quiet) as site:
+        ready = [_ready(path, locking, site) for path in specs]
+        results = [submit(spec, site, options) for spec in ready]
+    views = [_view(result) for result in results]
+    if as_json:
+        emit(views[0] if len(views) == 1 else views)
+    else:
+        click.echo("\n".join(summary(view) for view in views))
+    return next((code for code in map(_submit_code, views) if code), 0)
+
+
+@click.command("rerun")
+@click.argument("spec_hash", metavar="HASH")
+@click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
+@allow_option
+@shared
+def rerun_command(spec_hash: str, quiet: bool, allow: tuple[str, ...], store: str | None, as_json: bool) -> int:
+    """Run the past spec HASH again and compare bit for bit with its reference."""
+    from executor.cli.wiring import find_run, watched
+    from executor.run import Options, rerun
+
+    with watched(store, quiet=quiet) as site:
+        result = rerun(find_run(site.store, spec_hash), site, Options(allow=frozenset(allow)))
+    view = _view(result)
+    if as_json:
+        emit(view)
+    else:
+        click.echo(summary(view))
+    return _submit_code(view) or (0 if view["verdict"] == "identical" else EXIT_DIFFERS)
+
+
+def _ready(path: Path, locking: bool, site: Any) -> Any:
+    from executor.steps.locking import lock_file
+    from executor.spec.file import load_spec
+
+    if not locking:
+        return load_spec(path)
+    locked = lock_file(path, site)
+    say(f"· locked {path} as {locked}")
+    return load_spec(locked)
+
+
+def _view(result: Any) -> dict[str, Any]:
+    from executor.evidence.record import view
+
+    return view(result.record, cached=result.cached, store=result.url)
+
+
+def _submit_code(view: dict[str, Any]) -> int:
+    return {"succeeded": 0, "interrupted": EXIT_INTERRUPTED}.get(view["status"], EXIT_FAILED)
+
+
+def summary(view: dict[str, Any]) -> str:
+    """One attempt for people."""
+    how = "answered from the store" if view["cached"] else f"{view['runtime_s']:.1f} s"
+    lines = [f"{view['name']}  {view['spec_hash'][:12]}  {view['status']}  ({how})"]
+    if view["status"] != "succeeded":
+        lines.append(f"  exit status {view['exit_code']}" + (f": {view['reason']}" if view["reason"] else ""))
+    if view["metrics"]:
+        lines.append("  metrics   " + "  ".join(f"{k} {output.number(float(v))}" for k, v in view["metrics"].items()))
+    for file in view["outputs"][:12]:
+        lines.append(f"  {file['role']:<9} {output.plain(file['path'])}  {output.size(file['size'])}  {file['digest']}")
+    if len(view["outputs"]) > 12:
+        lines.append(f"  … and {len(view['outputs']) - 12} more files")
+    lines += [f"  refused   {output.plain(path)}: {why}" for path, why in view["refused_outputs"].items()]
+    if shown := output.findings(view["findings"]):
+        lines.append(shown)
+    lines.append(f"  stored    {view['store']}")
+    if comparison := view["comparison"]:
+        lines.append(f"  verdict   {comparison['verdict']}: {comparison['reason']}")
+        lines += [
+            f"    {'=' if file['reference'] == file['observed'] else '≠'} {output.plain(file['path'])}"
+            f"  {file['reference'] or 'absent'}  {file['observed'] or 'absent'}"
+            for file in comparison["files"][:20]
+            if comparison["verdict"] != "identical" or len(comparison["files"]) <= 20
+        ]
+    return "\n".join(lines)

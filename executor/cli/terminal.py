@@ -1,0 +1,84 @@
+"""Watching a run: progress bars on a terminal, plain lines in a pipe, the program's log as it comes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from executor.cli.output import plain
+
+
+class Terminal:
+    """A reporter on stderr; use it as a context manager around the work."""
+
+    def __init__(self, *, quiet: bool = False, log: bool = True) -> None:
+        self._quiet, self._log, self._lock = quiet, log, threading.Lock()
+        self._console = Console(stderr=True, highlight=False)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._line = b""
+
+    def __enter__(self) -> Terminal:
+        if sys.stderr.isatty() and not self._quiet:
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._bars = Progress(*columns, console=self._console, transient=True)
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+        if self._bars:
+            self._bars.stop()
+
+    def stage(self, text: str) -> None:
+        """A step begins: bars of the last one go."""
+        self._flush()
+        with self._lock:
+            for task in self._tasks.values():
+                if self._bars:
+                    self._bars.remove_task(task)
+            self._tasks.clear()
+        if not self._quiet:
+            self._write(f"· {text}")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Move the bar of `what`."""
+        if self._bars is None:
+            return
+        with self._lock:
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what[:40], total=total or None)
+            self._bars.update(self._tasks[what], completed=done, total=total or None)
+
+    def log(self, piece: bytes) -> None:
+        """Show whole lines of what the program printed, without terminal escapes."""
+        if not self._log:
+            return
+        *lines, self._line = (self._line + piece).split(b"\n")
+        for line in lines:
+            self._show(line)
+        if len(self._line) > 65536:  # a line without an end
+            self._flush()
+
+    def _flush(self) -> None:
+        line, self._line = self._line, b""
+        if line:
+            self._show(line)
+
+    def _show(self, line: bytes) -> None:
+        # a carriage return draws a line anew (progress bars of the program): its last state counts
+        text = plain(line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace"))
+        self._write(f"  │ {text}")
+
+    def _write(self, text: str) -> None:
+        if self._bars:
+            self._console.print(text, markup=False, soft_wrap=True)
+        else:
+            click.echo(text, err=True)

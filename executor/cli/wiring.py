@@ -1,0 +1,125 @@
+"""Puts a site together: the one place that reads the clock, the environment variables and randomness."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import platformdirs
+
+import executor
+from executor.cli.output import say
+from executor.cli.terminal import Terminal
+from executor.engine.container import DockerEngine
+from executor.errors import Interrupted, NotFound, UsageError
+from executor.steps.site import Fetcher, Reporter, Silent, Site, Stop
+from executor.spec.canonical import Digest
+from executor.store import open_store
+from executor.store.interface import Store
+from executor.steps.workspace import Home
+
+
+def now() -> datetime:
+    """The clock, UTC."""
+    return datetime.now(UTC)
+
+
+def new_attempt() -> str:
+    """An attempt id: the time, so that ids sort, and random digits."""
+    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def home() -> Home:
+    """The executor's folder on this machine: `EXECUTOR_HOME`, or the user's data folder."""
+    named = os.environ.get("EXECUTOR_HOME")
+    return Home(Path(named).resolve() if named else platformdirs.user_data_path("repro-executor"))
+
+
+def engine() -> DockerEngine:
+    """The container engine that `DOCKER_HOST` or its default names."""
+    return DockerEngine(os.environ, now)
+
+
+def store(url: str | None) -> Store:
+    """The store that was named, or the S3 server on loopback, which is started for the user and says so."""
+    named = url or os.environ.get("EXECUTOR_STORE")
+    if named:
+        return open_store(named, os.environ)
+    from executor.store.server import Server  # only who names no store needs it
+
+    server = Server(home().server)
+    info = server.running()
+    if info is None:
+        say(f"no store is named (--store, EXECUTOR_STORE): starting an S3 server, data in {home().server}")
+        info = server.start()
+    return open_store(info.url, {**os.environ, **info.env})
+
+
+def site(url: str | None, reporter: Reporter | None = None) -> Site:
+    """Everything that a run needs, for this machine."""
+    return Site(
+        engine=engine(),
+        store=store(url),
+        home=home(),
+        inside=Path(executor.__file__).parent / "inside",
+        environment=dict(os.environ),
+        now=now,
+        new_attempt=new_attempt,
+        fetchers=fetchers(os.environ),
+        version=executor.__version__,
+        reporter=reporter or Silent(),
+    )
+
+
+def fetchers(environment: Mapping[str, str]) -> dict[str, Fetcher]:
+    """How data comes from elsewhere, by scheme."""
+    from executor.store.sources import fetch_prefix
+
+    return {"s3": lambda url, target, progress: fetch_prefix(url, target, environment, progress)}
+
+
+@contextmanager
+def watched(url: str | None, *, quiet: bool = False, log: bool = True) -> Iterator[Site]:
+    """A site whose run is shown on the terminal, and is stopped by Ctrl-C and SIGTERM."""
+    with Terminal(quiet=quiet, log=log) as terminal:
+        here = site(url, terminal)
+        with _signals(here.stop):
+            try:
+                yield here
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted; nothing of this attempt was kept") from None
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    def ask(_: int, __: FrameType | None) -> None:
+        if stop.deferred and not stop.event.is_set():
+            say("stopping the run; once more to leave at once")
+        stop.ask()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def find_run(store: Store, text: str) -> Digest:
+    """The spec hash that `text` (at least 6 digits of it) names in the store."""
+    digits = text.removeprefix("sha256:").lower()
+    if len(digits) < 6 or any(c not in "0123456789abcdef" for c in digits) or len(digits) > 64:
+        raise UsageError(f"not a spec hash: {text!r}", advice="give at least 6 of its hexadecimal digits")
+    found = sorted(store.spec_hashes(digits))
+    if not found:
+        raise NotFound(f"{text}: no run of this hash in {store.url}", advice="`executor ls` shows what there is")
+    if len(found) > 1:
+        raise UsageError(f"{text}: {len(found)} runs begin so: {', '.join(d.hex[:12] for d in found[:5])}",
+                         advice="give more digits")  # fmt: skip
+    return found[0]

@@ -1,0 +1,93 @@
+"""The sentence, top to bottom: a spec is checked, becomes a plan, runs in a container, and its record is written last.
+
+`submit` answers from the store or runs the spec; `rerun` runs a stored spec again and holds it against its reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from executor.engine.logs import LogKeeper
+from executor.engine.plan import make_plan
+from executor.errors import NotFound
+from executor.evidence.record import Record
+from executor.steps.history import finished, spec_of
+from executor.steps.report import heard
+from executor.steps.prepare import place, ready, take_inputs, write_control
+from executor.steps.publish import Ended, publish
+from executor.steps.site import Site
+from executor.spec.canonical import Digest
+from executor.spec.model import Spec
+from executor.steps.workspace import open_workspace, sweep
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may ask for beside the spec."""
+
+    force: bool = False
+    """Run again even when a result is in the store."""
+    allow: frozenset[str] = frozenset()
+    """Fields that may differ from what the spec, or the reference, says."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a submit or a rerun."""
+
+    record: Record
+    cached: bool
+    """True when it was in the store and nothing ran."""
+    url: str
+    """Where the attempt is in the store."""
+
+
+def submit(spec: Spec, site: Site, options: Options) -> Result:
+    """Answer from the store when the spec has succeeded before, else run it."""
+    known = finished(site.store, spec.hash)
+    if known and not options.force:
+        return Result(known, cached=True, url=site.store.attempt_url(spec.hash, known.attempt))
+    return execute(spec, site, options, reference=known, rerun=False)
+
+
+def rerun(spec_hash: Digest, site: Site, options: Options) -> Result:
+    """Run a stored spec again, with its code and its reference from the store, and compare bit for bit.
+
+    Raises `NotFound` when no attempt of it has succeeded.
+    """
+    reference = finished(site.store, spec_hash)
+    if reference is None:
+        raise NotFound(f"{spec_hash.hex}: no attempt of this spec has succeeded and is whole in the store",
+                       advice="submit the spec first; `executor ls` shows what there is")  # fmt: skip
+    return execute(spec_of(site.store, reference), site, options, reference=reference, rerun=True)
+
+
+def execute(spec: Spec, site: Site, options: Options, *, reference: Record | None, rerun: bool) -> Result:
+    """Run `spec` once and return the record that was stored.
+
+    (1) What a killed executor left is removed. (2) The environment is checked against the spec, and against the
+    reference's for a rerun; the image is in the engine. (3) Code and data are what the spec names. (4) The plan says
+    exactly what the engine is asked. (5) It runs. (6) What the container saw of itself agrees. (7) Contents are
+    stored first, the record last. A failing program is a record; only our own failures raise.
+    """
+    tell = site.reporter.stage
+    sweep(site.home, site.engine)  # (1)
+    with open_workspace(site.home, site.new_attempt()) as space:
+        attempt = space.folder.name
+        tell(f"checking the environment, image {spec.image.pinned}")
+        here = ready(spec, site, options.allow, reference if rerun else None)  # (2)
+        tell("inputs")
+        inputs = take_inputs(spec, site, space, reference)  # (3)
+        plan = make_plan(spec, place(spec, here, space, inputs.data), allow=options.allow)  # (4)
+        write_control(plan, site.inside, space)
+        tell(f"running, attempt {attempt}")
+        with site.stop.put_off() as stop:
+            with LogKeeper(space.log, site.live_log(spec.hash, attempt), site.reporter.log) as log:
+                outcome, inside = site.engine.run(plan, here.image, log=log.write, stop=stop)  # (5)
+            outcome = outcome.model_copy(update={"log_tail": log.tail, "log_dropped": log.dropped})
+            seen, findings = heard(spec, here, space.report, outcome, inside=inside, allow=options.allow)  # (6)
+            tell("keeping the result")
+            ended = Ended(spec, attempt, outcome, seen, findings, inputs, options.allow, reference, rerun)
+            with space.kept_on_failure():
+                record = publish(ended, space, site)  # (7)
+    return Result(record, cached=False, url=site.store.attempt_url(spec.hash, attempt))

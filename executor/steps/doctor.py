@@ -1,0 +1,41 @@
+"""Look at this machine and say what it can run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import executor.environment.gpu as gpus
+from executor.engine.interface import Engine
+from executor.environment import host as hosts
+from executor.environment.checks import StoreFacts
+from executor.environment.doctor import TOOLS, diagnose
+from executor.errors import EngineUnreachable, ExecutorError
+from executor.facts import EngineFacts, Finding
+from executor.steps.prepare import store_facts
+from executor.store.interface import Store
+from executor.steps.workspace import Home
+
+
+def examine(
+    engine: Engine, store: Callable[[], Store], home: Home, now: datetime, which: Callable[[str], str | None]
+) -> list[Finding]:
+    """One finding for each thing that a run needs; what does not answer is a finding, not an error."""
+    seen = gpus.look()
+    host = hosts.read(now, home.root, seen)
+    return diagnose(host, _engine(engine), _store(store, now), {name: which(name) for name in TOOLS},
+                    gpu_problem=seen.problem)  # fmt: skip
+
+
+def _engine(engine: Engine) -> EngineFacts | EngineUnreachable:
+    try:
+        return engine.observe()
+    except EngineUnreachable as error:
+        return error
+
+
+def _store(store: Callable[[], Store], now: datetime) -> StoreFacts | ExecutorError:
+    try:
+        return store_facts(store(), now)
+    except ExecutorError as error:
+        return error

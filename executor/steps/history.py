@@ -1,0 +1,77 @@
+"""What the store knows of a spec: its records, the result that counts, its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from executor.errors import UsageError
+from executor.evidence.record import Record
+from executor.facts import OutputFile
+from executor.spec.canonical import Digest
+from executor.spec.model import Spec
+from executor.store.interface import Store
+
+
+def records(store: Store, spec_hash: Digest) -> list[Record]:
+    """Every record of a spec, the oldest first."""
+    return [read(store, spec_hash, attempt) for attempt in store.attempts(spec_hash)]
+
+
+def read(store: Store, spec_hash: Digest, attempt: str) -> Record:
+    """One record; raises `NotFound`, `CorruptObject`."""
+    return Record.from_json(store.get_record(spec_hash, attempt), store.attempt_url(spec_hash, attempt))
+
+
+def finished(store: Store, spec_hash: Digest) -> Record | None:
+    """The result that answers a submit and that reruns are held against.
+
+    The reference; when one of its blobs is missing, the oldest success that is whole. None when there is none.
+    """
+    reference = store.reference(spec_hash)
+    if reference is None:
+        return None
+    if _whole(store, record := read(store, spec_hash, reference)):
+        return record
+    others = (record for record in records(store, spec_hash) if record.status == "succeeded")
+    return next((record for record in others if _whole(store, record)), None)
+
+
+def spec_of(store: Store, record: Record) -> Spec:
+    """The spec of a record, from its canonical bytes in the store and the hints beside them."""
+    identity = json.loads(store.get_spec(record.spec_hash))
+    return Spec.of_identity(identity, record.hints.model_dump())
+
+
+def _whole(store: Store, record: Record) -> bool:
+    return not store.missing_blobs(record.blobs())
+
+
+def pull(store: Store, record: Record, folder: Path, progress: Callable[[str, int, int], None]) -> list[OutputFile]:
+    """Write the outputs of `record` below `folder`, verified; a file that is there with other bytes is an error.
+
+    Raises `UsageError` for such a file before anything is written, `CorruptObject` for wrong bytes in the store.
+    """
+    targets = [(file, folder.joinpath(*file.path.split("/"))) for file in record.outputs]
+    taken = [str(target) for file, target in targets if target.exists() and not _is(target, file)]
+    if taken:
+        raise UsageError(f"{folder}: {len(taken)} files are there with other contents: {', '.join(taken[:5])}",
+                         advice="name an empty folder: nothing is overwritten")  # fmt: skip
+    total, done = sum(file.size for file, _ in targets), 0
+    for file, target in targets:
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            store.get_blob(file.digest, target)
+            if file.executable:
+                target.chmod(target.stat().st_mode | 0o111)
+        done += file.size
+        progress("outputs", done, total)
+    return [file for file, _ in targets]
+
+
+def _is(target: Path, file: OutputFile) -> bool:
+    if not target.is_file() or target.stat().st_size != file.size:
+        return False
+    with target.open("rb") as stream:
+        return Digest.of_stream(stream)[0] == file.digest

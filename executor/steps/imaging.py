@@ -1,0 +1,36 @@
+"""An image recipe becomes an image in the store and in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from executor.engine import build, images
+from executor.steps.prepare import Blobs
+from executor.steps.site import Site
+from executor.spec.canonical import Digest
+from executor.spec.scalars import ImageRef
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that a spec can name."""
+
+    ref: str
+    digest: Digest
+    size: int
+    """Bytes of its layers."""
+    changed: tuple[str, ...]
+    """What differs from the recipe's locks, one line each."""
+
+
+def build_image(recipe: Path, site: Site, *, update: bool, report: Callable[[str], None]) -> Built:
+    """Build the recipe, keep its blobs in the store and have the engine pull it by its digest."""
+    made = build.build(recipe, Blobs(site.store), site.home.images, report, update=update)
+    ref = ImageRef(f"{images.HERE}/{made.name}", made.digest)
+    if site.engine.image(made.digest) is None:
+        report("the engine loads it")
+        images.restore(site.engine, ref, Blobs(site.store), site.reporter.progress)
+    site.engine.tag(made.digest, ref.name)
+    return Built(str(ref), made.digest, made.size, made.changed)

@@ -1,0 +1,73 @@
+"""A draft becomes a spec with what this machine knows: the engine's images, git, the data where they lie."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from executor.engine import code
+from executor.engine.interface import Engine
+from executor.errors import NotFound, SourceUnreachable
+from executor.steps.prepare import hash_cache
+from executor.steps.site import Site
+from executor.spec import file
+from executor.spec.canonical import Digest
+from executor.spec.lock import lock
+from executor.spec.model import DraftCode, DraftData, Spec
+from executor.spec.scalars import ImageRef
+from executor.spec.tree import scan
+
+HEADER = "Locked from {name}: every input is pinned. Made by `executor lock`; edit the draft instead."
+
+
+def lock_draft(draft: Path, site: Site) -> Spec:
+    """Pin everything that a draft leaves open; the draft and its lock file do not count as uncommitted changes."""
+    own = frozenset({draft.absolute(), lock_path(draft).absolute()})
+
+    def commit(wanted: DraftCode) -> str:
+        return code.resolve_commit(wanted.repo, wanted.branch, ignore=own, env=site.environment)
+
+    return lock(
+        file.load_draft(draft),
+        image=lambda ref: pin_image(site.engine, ref),
+        commit=commit,
+        tree=lambda data, name: hash_source(data, name, site),
+    )
+
+
+def lock_file(draft: Path, site: Site) -> Path:
+    """Lock a draft into `<name>.lock.yaml` beside it."""
+    target = lock_path(draft)
+    file.write_spec(lock_draft(draft, site), target, HEADER.format(name=draft.name))
+    return target
+
+
+def lock_path(draft: Path) -> Path:
+    """Where the spec of a draft is written."""
+    return draft.with_name(f"{draft.name.removesuffix('.yaml').removesuffix('.yml')}.lock.yaml")
+
+
+def pin_image(engine: Engine, ref: ImageRef) -> ImageRef:
+    """The reference with its digest, from the engine or its registry; raises `NotFound`."""
+    if ref.digest is not None:
+        return ref
+    digest = engine.digest_of(str(ref))
+    if digest is None:
+        raise NotFound(f"image {ref}: neither the engine nor a registry knows it",
+                       advice="build it (`executor image build`), pull it, or correct its name")  # fmt: skip
+    return ImageRef(ref.name, digest, ref.tag)
+
+
+def hash_source(data: DraftData, name: str, site: Site) -> Digest:
+    """Tree hash of a data source: a path is read where it lies, anything else is fetched first."""
+    cache = hash_cache(site.home, site.now())
+    scheme = urlsplit(data.source).scheme
+    if scheme in ("", "file"):
+        path = Path(data.source.removeprefix("file://"))
+        if not path.exists():
+            raise SourceUnreachable(f"data.{name}: there is nothing at {path}", advice="correct the draft's `source`")
+        return scan(path, cache=cache).hash
+    with tempfile.TemporaryDirectory(dir=site.home.trees) as folder:
+        site.fetchers[scheme](data.source, Path(folder), None)
+        return scan(Path(folder), cache=cache).hash

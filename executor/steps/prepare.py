@@ -1,0 +1,179 @@
+"""The first half of the sentence: what is here, whether it is what the spec asks for, and the inputs put in place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import executor.environment.gpu as gpus
+from executor.engine import images, inputs
+from executor.engine.plan import Placement, Plan, make_plan
+from executor.environment import host as hosts
+from executor.environment import verify
+from executor.environment.checks import StoreFacts
+from executor.environment.launch import choose_gpus
+from executor.errors import EnvironmentMismatch
+from executor.evidence.record import Record
+from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, refused
+from executor.steps.site import Site
+from executor.spec.canonical import Digest
+from executor.spec.model import Spec
+from executor.spec.tree import HashCache
+from executor.store.interface import Store
+from executor.steps.workspace import Home, Workspace, hand_over
+
+DISK_NEEDED = 1 << 30
+"""Bytes that a run is expected to need for its outputs, beside its data."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What was observed, and what was found wrong with it."""
+
+    fingerprint: Fingerprint
+    image: ImageFacts
+    findings: tuple[Finding, ...]
+    gpus: tuple[GpuFacts, ...]
+    """Those the run gets."""
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """The store's blobs, as the engine room reads and writes them."""
+
+    store: Store
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Verifying stream of a blob."""
+        return self.store.open_blob(digest)
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes of a blob; none when the store does not hold it."""
+        return self.store.blob_size(digest)
+
+    def put(self, path: Path, digest: Digest, size: int) -> None:
+        """Keep a file under its digest."""
+        self.store.put_blob(path, digest, size)
+
+
+def ready(spec: Spec, site: Site, allow: frozenset[str], reference: Record | None) -> Environment:
+    """Check everything before anything big is fetched, have the engine hold the image, and check again with it.
+
+    Raises `EnvironmentMismatch` with every finding; a rerun's `reference` is compared with too.
+    """
+    seen = observe(site)
+    store = store_facts(site.store, site.now())
+    image = site.engine.image(spec.image.pinned)
+    _check(spec, seen, image, store, allow, reference)
+    image = images.resolve(site.engine, spec.image, Blobs(site.store), site.reporter.progress)
+    findings = _check(spec, seen, image, store, allow, reference)
+    seen = seen.model_copy(update={"image": image})
+    return Environment(seen, image, tuple(findings), choose_gpus(spec, seen.host, allow))
+
+
+def observe(site: Site) -> Fingerprint:
+    """Look at host, GPUs and engine."""
+    return Fingerprint(host=hosts.read(site.now(), site.home.root, gpus.look()), engine=site.engine.observe())
+
+
+def store_facts(store: Store, now: datetime) -> StoreFacts:
+    """Try what a run needs of the store, in the words of the environment room."""
+    found = store.check(now)
+    return StoreFacts(
+        address=found.url,
+        reachable=found.reachable,
+        writable=found.writable,
+        conditional_puts=found.conditional,
+        skew_s=found.clock_skew_s,
+        problem=found.problem,
+    )
+
+
+def _check(
+    spec: Spec, seen: Fingerprint, image: ImageFacts | None, store: StoreFacts, allow: frozenset[str],
+    reference: Record | None,
+) -> list[Finding]:  # fmt: skip
+    findings = verify.before_launch(
+        spec, seen.host, seen.engine, image=image, store=store, disk_needed=DISK_NEEDED, allow=allow
+    )
+    if reference is not None:
+        now = seen.model_copy(update={"image": image})
+        findings += verify.against_reference(spec, reference.fingerprint, now, allow)
+    refuse(findings)
+    return findings
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Raise `EnvironmentMismatch` when a finding stops the run."""
+    if bad := refused(findings):
+        names = " ".join(f"--allow {finding.field}" for finding in bad)
+        raise EnvironmentMismatch(
+            "\n".join(f"{f.field}: expected {f.expected}, found {f.observed}" for f in bad),
+            findings=findings,
+            advice=f"{bad[0].advice or 'use another host'}; or accept the difference: {names}",
+        )
+
+
+def place(spec: Spec, here: Environment, space: Workspace, data: Mapping[str, Path]) -> Placement:
+    """Choose CPUs and GPUs, and say where everything lies."""
+    return Placement(
+        attempt=space.folder.name,
+        image=here.image.id,
+        work=space.folder,
+        data=data,
+        cpus=choose_cpus(here.fingerprint.host.cpus, here.fingerprint.engine.cpus, spec.cpu.threads),
+        gpus=here.gpus,
+        gpu_request=next(iter(here.fingerprint.engine.gpu_requests), "nvidia"),
+    )
+
+
+def choose_cpus(mine: tuple[int, ...], engine: int, threads: int) -> tuple[int, ...]:
+    """The first `threads` CPUs that both this process and the engine may use."""
+    usable = [cpu for cpu in mine if cpu < engine] or list(range(engine))
+    return tuple(usable[:threads])
+
+
+def preview(spec: Spec, home: Home, now: datetime) -> dict[str, Any]:
+    """Everything that would be asked of the engine for `spec` on this host; nothing is made, started or fetched."""
+    host = hosts.read(now, home.root, gpus.look())
+    placement = Placement(
+        attempt="<attempt>",
+        image=str(spec.image),
+        work=home.root / "attempts" / "<attempt>",
+        data={name: Path(data.source or f"<data {data.hash}>") for name, data in spec.data.items()},
+        cpus=choose_cpus(host.cpus, len(host.cpus), spec.cpu.threads),
+        gpus=choose_gpus(spec, host),
+    )
+    plan = make_plan(spec, placement)
+    return {
+        "spec_hash": spec.hash.hex,
+        "experiment_key": spec.experiment_key.hex,
+        "image": str(spec.image),
+        "code": spec.code.model_dump(mode="json") if spec.code else None,
+        "data": {name: data.model_dump(mode="json") for name, data in spec.data.items()},
+        "request": plan.request,
+        "files": {name: json.loads(content) for name, content in plan.files.items()},
+        "timeout_s": plan.timeout,
+    }
+
+
+def write_control(plan: Plan, inside: Path, space: Workspace) -> None:
+    """Put the control files and a copy of the inside room where the plan mounts them."""
+    for name, content in plan.files.items():
+        (space.control / name).write_bytes(content)
+    for source in sorted(inside.rglob("*.py")):
+        target = space.control / "inside" / source.relative_to(inside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+
+
+def hash_cache(site_home: Home, now: datetime) -> HashCache:
+    """The cache of file digests of this machine."""
+    return HashCache(site_home.hashes, int(now.timestamp() * 1e9))
+
+
+__all__ = ["EnvironmentMismatch", "hand_over", "inputs"]
