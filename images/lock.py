@@ -2,8 +2,9 @@
 
     python images/lock.py images/torch-cpu torch==2.13.0+cpu numpy==2.4.6 …
 
-Nothing is downloaded: pip resolves from the index's metadata. Several Python versions may be asked for (`--python 3.11
---python 3.12`): one lock then serves both, with the hashes of each. `installer` is always in it: it installs the others.
+pip resolves from the index's metadata, so that gigabytes stay where they are. Several Python versions may be asked for
+(`--python 3.11 --python 3.12`): one lock then serves all, with the hashes of each. `installer` is always in it: it
+installs the others.
 """
 
 from __future__ import annotations

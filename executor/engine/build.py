@@ -57,8 +57,6 @@ def build(
     installed = _timed(report, "wheels installed", lambda: layers.python(wanted, base, wheels, work))
     manifest = _timed(report, "blobs kept", lambda: _keep(wanted, base, installed, sink, work))
     image = _built(wanted, base, manifest)
-    for line in image.changed:
-        report(f"not as locked: {line}")
     if update:
         wanted.pin(base.packages, image.digest)
     return image
@@ -67,7 +65,7 @@ def build(
 def _built(recipe: Recipe, base: layers.Base, manifest: Manifest) -> BuiltImage:
     data = manifest.encode()
     digest = Digest.of(data)
-    changed = changes(recipe.debian_lock, base.packages)
+    changed = changes(recipe.debian_lock, base.packages) if recipe.debian_lock else ("debian.lock: not written yet",)
     if digest != recipe.digest:
         changed += (f"digest: locked {recipe.digest or 'nothing'}, built {digest}",)
     return BuiltImage(recipe.name, digest, data, manifest.size, changed)

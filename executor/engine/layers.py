@@ -30,14 +30,16 @@ _MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
 # the mount points are there so that the root can be read-only.
 _FINISH = r"""
 set -eu; cd "$1"
-APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-cache show --no-all-versions $(dpkg-query --root="$1" -W -f '${Package} ') |
-    awk '/^Package:/ {p=$2} /^Version:/ {v=$2} /^SHA256:/ {print p "=" v " sha256:" $2}' | LC_ALL=C sort -u >packages.lock
+export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG LC_ALL=C
+apt-cache show --no-all-versions $(dpkg-query --root="$1" -W -f '${Package} ') |
+    awk '/^Package:/ {p=$2} /^Version:/ {v=$2} /^SHA256:/ {print p "=" v " sha256:" $2}' | sort -u >packages.lock
 test -e usr/bin/python || ln -s python3 usr/bin/python
 echo 'runner:x:1000:1000:runner:/tmp:/bin/sh' >>etc/passwd
 echo 'runner:x:1000:' >>etc/group
 rm -rf run/*; mkdir -p code data outputs run/lock run/executor
 rm -rf usr/share/doc usr/share/man usr/share/info usr/share/locale usr/share/lintian var/log/* var/cache/debconf/*-old
-rm -f etc/machine-id etc/resolv.conf etc/hostname etc/*- var/lib/dpkg/*-old etc/apt/sources.list etc/apt/sources.list.d/*
+rm -f etc/machine-id etc/resolv.conf etc/hostname etc/*- var/lib/dpkg/*-old
+rm -f etc/apt/sources.list etc/apt/sources.list.d/*
 """
 
 # A file that does not compile (a template, a Python 2 relic) simply has no byte code, as with pip.
@@ -64,7 +66,8 @@ def debian(recipe: Recipe, work: Path, mirrors: Sequence[str] = ()) -> Base:
         mode = "root" if os.geteuid() == 0 else "unshare"
         _run(
             ["env", f"SOURCE_DATE_EPOCH={recipe.source_date_epoch}", "LC_ALL=C.UTF-8", "TZ=UTC", tool, "--quiet",
-             f"--mode={mode}", "--variant=minbase", f"--architectures={recipe.architecture}", "--skip=output/dev,cleanup/run",
+             f"--mode={mode}", "--variant=minbase", f"--architectures={recipe.architecture}",
+             "--skip=output/dev,cleanup/run",
              f"--include={','.join(recipe.packages)}", f"--hook-dir={_MERGED_USR}", f"--customize-hook={_FINISH}",
              f"--customize-hook=copy-out /{PACKAGES} {folder}", f'--customize-hook=rm "$1"/{PACKAGES}',
              "--format=tar", recipe.suite, str(folder / "layer.tar"), *mirrors],
@@ -73,7 +76,14 @@ def debian(recipe: Recipe, work: Path, mirrors: Sequence[str] = ()) -> Base:
                                      "(package uidmap) are needed"),
         )  # fmt: skip
 
-    inputs = [recipe.suite, recipe.architecture, recipe.source_date_epoch, list(recipe.packages), _FINISH, list(mirrors)]
+    inputs = [
+        recipe.suite,
+        recipe.architecture,
+        recipe.source_date_epoch,
+        list(recipe.packages),
+        _FINISH,
+        list(mirrors),
+    ]
     folder = _cached(work, "debian", inputs, make)
     return Base(folder / "layer.tar", (folder / PACKAGES).read_text(encoding="utf-8"))
 
@@ -171,7 +181,15 @@ def _cached(work: Path, step: str, inputs: object, make: Callable[[Path], None])
 
 def _chroot(root: Path, pythonpath: str) -> list[str]:
     enter = ["chroot", str(root)] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net", "chroot", str(root)]
-    return ["env", "-i", f"PATH={SEARCH_PATH}", "LC_ALL=C.UTF-8", "PYTHONHASHSEED=0", f"PYTHONPATH={pythonpath}", *enter]
+    return [
+        "env",
+        "-i",
+        f"PATH={SEARCH_PATH}",
+        "LC_ALL=C.UTF-8",
+        "PYTHONHASHSEED=0",
+        f"PYTHONPATH={pythonpath}",
+        *enter,
+    ]
 
 
 def _link(source: str, target: str) -> None:

@@ -7,12 +7,12 @@ address and the name is free. Engines accept plain HTTP from 127.0.0.0/8.
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from executor.engine.oci import MANIFEST_LIMIT, BlobSource, media_type
@@ -68,37 +68,50 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         if self.path == "/v2/":
-            return self._head(HTTPStatus.OK, 2, {"Content-Type": "application/json"}, b"{}" if body else b"")
-        if not (route := _ROUTE.fullmatch(self.path)):
-            return self._head(HTTPStatus.NOT_FOUND, 0)
-        try:
+            self._head(HTTPStatus.OK, 0)
+        elif route := _ROUTE.fullmatch(self.path):
             self._blob(Digest.parse(route[2]), manifest=route[1] == "manifests", body=body)
-        except ExecutorError:
-            # Absent and unreachable are told apart; after the headers went out, cutting the line is all that is left.
-            self.close_connection = True
-            self._head(HTTPStatus.SERVICE_UNAVAILABLE, 0)
+        else:
+            self._head(HTTPStatus.NOT_FOUND, 0)
 
     def _blob(self, digest: Digest, *, manifest: bool, body: bool) -> None:
-        size = self.server.source.size(digest)
-        if size is None or (manifest and size > MANIFEST_LIMIT):
+        source = self.server.source
+        try:
+            size = source.size(digest)
+            stream = None if size is None else source.open(digest)
+        except ExecutorError:
+            return self._head(HTTPStatus.SERVICE_UNAVAILABLE, 0)  # unreachable is not absent
+        if size is None or stream is None:
             return self._head(HTTPStatus.NOT_FOUND, 0)
-        with self.server.source.open(digest) as stream:
-            first = stream.read(size) if manifest else b""
-            kind = media_type(first) if manifest else "application/octet-stream"
+        with stream:
+            start = stream.read(min(size, MANIFEST_LIMIT)) if manifest else b""
+            kind = _manifest_type(start) if manifest else "application/octet-stream"
+            if kind is None:
+                return self._head(HTTPStatus.NOT_FOUND, 0)
             self._head(HTTPStatus.OK, size, {"Content-Type": kind, "Docker-Content-Digest": str(digest)})
             if body:
-                self.wfile.write(first)
-                _copy(stream, self.wfile)
+                self._send(start, stream, size)
+        return None
 
-    def _head(self, status: HTTPStatus, length: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+    def _send(self, start: bytes, stream: BinaryIO, size: int) -> None:
+        chunk = start or stream.read(CHUNK)
+        while chunk:
+            self.wfile.write(chunk)
+            size -= len(chunk)
+            chunk = stream.read(CHUNK)
+        self.close_connection = size != 0  # else the engine would wait for the bytes that are missing
+
+    def _head(self, status: HTTPStatus, length: int, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(length))
         self.send_header("Docker-Distribution-API-Version", "registry/2.0")
         self.end_headers()
-        self.wfile.write(body)
 
 
-def _copy(source: BinaryIO, target: Any) -> None:
-    shutil.copyfileobj(source, target, CHUNK)
+def _manifest_type(data: bytes) -> str | None:
+    try:
+        return media_type(data)
+    except ValueError:
+        return None
