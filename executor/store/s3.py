@@ -32,9 +32,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ResponseStreamingError,
 )
-from botocore.exceptions import (
-    ConnectionError as ConnectionFailed,
-)
+from botocore.exceptions import ConnectionError as ConnectionFailed
 
 from executor.errors import NotFound, StoreUnreachable, UsageError
 from executor.spec.canonical import CHUNK

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -201,14 +201,19 @@ def _write_private(path: Path, value: object) -> None:
 
 
 def _free_ports() -> dict[str, int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in _PORTS]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return {name: each.getsockname()[1] for name, each in zip(_PORTS, sockets, strict=True)}
+    ports: set[int] = set()
+    while len(ports) < len(_PORTS):
+        port = 20_000 + secrets.randbelow(12_000)  # below those that outgoing connections are given
+        if _is_free(port):
+            ports.add(port)
+    return dict(zip(_PORTS, ports, strict=True))
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex((LOOPBACK, port)) != 0
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
