@@ -48,8 +48,8 @@ def build_command(recipe: str, update: bool, store: str | None, as_json: bool) -
 def pin_command(reference: str, store: str | None, as_json: bool) -> int:
     """Turn a tag into the digest that a spec names: the engine's own, or its registry's answer."""
     from executor.cli.wiring import engine
-    from executor.steps.locking import pin_image
     from executor.spec.scalars import ImageRef
+    from executor.steps.locking import pin_image
 
     ref = pin_image(engine(), ImageRef.parse(reference))
     if as_json:

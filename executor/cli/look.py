@@ -160,8 +160,8 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
     with Terminal() as terminal:
         files = pull(place, record, folder, terminal.progress)
     if as_json:
-        emit({"spec_hash": found.hex, "attempt": record.attempt, "folder": str(folder),
-              "files": [{"path": file.path, "digest": str(file.digest), "size": file.size} for file in files]})  # fmt: skip
+        listed = [{"path": file.path, "digest": str(file.digest), "size": file.size} for file in files]
+        emit({"spec_hash": found.hex, "attempt": record.attempt, "folder": str(folder), "files": listed})
     else:
         click.echo(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
     return 0
@@ -172,6 +172,6 @@ def _choose(place: Store, spec_hash: Digest, every: list[Record], attempt: str |
     wanted = attempt or place.reference(spec_hash)
     named = [record for record in every if record.attempt == wanted]
     if not named and (attempt or not every):
-        raise NotFound(f"{spec_hash.hex[:12]}: no attempt {attempt or 'is finished'}",
-                       advice=f"there is: {', '.join(record.attempt for record in every) or 'nothing yet'}")  # fmt: skip
+        there = ", ".join(record.attempt for record in every) or "nothing yet"
+        raise NotFound(f"{spec_hash.hex[:12]}: no attempt {attempt or 'is finished'}", advice=f"there is: {there}")
     return (named or every)[-1]

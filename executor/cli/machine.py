@@ -17,8 +17,8 @@ EXIT_MISMATCH = 3
 def doctor_command(store: str | None, as_json: bool) -> int:
     """Say what this machine can run, check by check, with advice."""
     from executor.cli import wiring
-    from executor.steps.doctor import examine
     from executor.facts import refused
+    from executor.steps.doctor import examine
 
     found = examine(wiring.engine(), lambda: wiring.store(store), wiring.home(), wiring.now(), shutil.which)
     if as_json:

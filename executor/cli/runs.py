@@ -61,8 +61,8 @@ def rerun_command(spec_hash: str, quiet: bool, allow: tuple[str, ...], store: st
 
 
 def _ready(path: Path, locking: bool, site: Any) -> Any:
-    from executor.steps.locking import lock_file
     from executor.spec.file import load_spec
+    from executor.steps.locking import lock_file
 
     if not locking:
         return load_spec(path)

@@ -16,8 +16,8 @@ from executor.cli.output import emit, say, shared
 def lock_command(draft: Path, output: Path | None, store: str | None, as_json: bool) -> int:
     """Pin DRAFT and print the spec: tag to digest, branch to commit, path to hash."""
     from executor.cli.wiring import site
-    from executor.steps.locking import lock_draft
     from executor.spec.file import spec_text, write_spec
+    from executor.steps.locking import lock_draft
 
     spec = lock_draft(draft, site(store))
     if output:

@@ -18,11 +18,11 @@ from executor.cli.output import say
 from executor.cli.terminal import Terminal
 from executor.engine.container import DockerEngine
 from executor.errors import Interrupted, NotFound, UsageError
-from executor.steps.site import Fetcher, Reporter, Silent, Site, Stop
 from executor.spec.canonical import Digest
+from executor.steps.site import Fetcher, Reporter, Silent, Site, Stop
+from executor.steps.workspace import Home
 from executor.store import open_store
 from executor.store.interface import Store
-from executor.steps.workspace import Home
 
 
 def now() -> datetime:
