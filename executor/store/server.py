@@ -133,8 +133,9 @@ class Server:
                 store.probe()
             except StoreUnreachable as error:
                 if time.monotonic() > deadline or not self._pid():
+                    last = self._log.read_text(errors="replace").strip().rpartition("\n")[2]
                     raise StoreUnreachable(
-                        f"the S3 server in {self._folder} does not answer: {error.message}",
+                        f"the S3 server in {self._folder} does not answer: {error.message}; it said last: {last!r}",
                         advice=f"see {self._log}",
                     ) from error
                 time.sleep(0.1)
