@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from uuid import UUID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,13 +34,17 @@ def _gpu(driver: Any, index: int) -> dict[str, Any]:
     text = name.value.decode()
     return {
         "index": index,
-        "uuid": "%s-%s" % ("MIG" if " MIG " in text else "GPU", UUID(bytes=uuid.raw)),
+        "uuid": "%s-%s" % ("MIG" if " MIG " in text else "GPU", _dashed(uuid.raw.hex())),
         "name": text,
         "memory": memory.value,
         "compute_capability": "%d.%d" % (_attribute(driver, _MAJOR, device), _attribute(driver, _MINOR, device)),
         "multiprocessors": _attribute(driver, _MULTIPROCESSORS, device),
         "mig": " MIG " in text,
     }
+
+
+def _dashed(digits: str) -> str:
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _attribute(driver: Any, attribute: int, device: int) -> int:

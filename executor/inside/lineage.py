@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 VARIABLE = "EXECUTOR_PROCESS"
-_ENVIRONMENT = 5  # position of the environment in the arguments of `_posixsubprocess.fork_exec`, 3.8 to 3.14
+_STARTERS = (  # each with the position of the environment in its arguments, Python 3.8 to 3.14
+    (_posixsubprocess, "fork_exec", 5),
+    (os, "posix_spawn", 2),
+    (os, "posix_spawnp", 2),
+    (os, "system", 1),  # has none: the child inherits
+)
 
 
 class Lineage:
@@ -36,28 +41,34 @@ class Lineage:
         self.name, self.children = "%s.%d" % (self.name, self.children), 0
         os.environ[VARIABLE] = self.name
 
-    def naming_children(self, fork_exec: Callable[..., int]) -> Callable[..., int]:
-        """`_posixsubprocess.fork_exec` that tells the new program its place in its environment."""
+    def naming_children(self, start: Callable[..., int], position: int) -> Callable[..., int]:
+        """`start`, whose argument at `position` is an environment, so that it tells the new program its place."""
 
-        def named_fork_exec(*arguments: Any) -> int:
-            child, environment = self.beget(), arguments[_ENVIRONMENT]
+        def start_named(*arguments: Any, **options: Any) -> int:
+            child, environment = self.beget(), arguments[position] if position < len(arguments) else None
             if environment is not None:
-                entry = b"%s=" % VARIABLE.encode()
-                kept = [item for item in environment if not item.startswith(entry)]
-                changed = (*arguments[:_ENVIRONMENT], [*kept, entry + child.encode()], *arguments[_ENVIRONMENT + 1 :])
-                return fork_exec(*changed)
+                arguments = (*arguments[:position], _named(environment, child), *arguments[position + 1 :])
+                return start(*arguments, **options)
             os.environ[VARIABLE] = child
             try:
-                return fork_exec(*arguments)
+                return start(*arguments, **options)
             finally:
                 os.environ[VARIABLE] = self.name
 
-        return named_fork_exec
+        return start_named
+
+
+def _named(environment: Any, child: str) -> Any:
+    if isinstance(environment, list):
+        entry = os.fsencode(VARIABLE + "=")
+        return [item for item in environment if not item.startswith(entry)] + [entry + os.fsencode(child)]
+    return dict(environment, **{VARIABLE: child})
 
 
 def start() -> Lineage:
     """The lineage of this process, from now on kept up to date in it and in its children."""
     lineage = Lineage(os.environ.setdefault(VARIABLE, "0"))
     os.register_at_fork(before=lineage.beget, after_in_child=lineage.become_child)
-    _posixsubprocess.fork_exec = lineage.naming_children(_posixsubprocess.fork_exec)
+    for module, name, position in _STARTERS:
+        setattr(module, name, lineage.naming_children(getattr(module, name), position))
     return lineage

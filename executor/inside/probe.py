@@ -40,7 +40,7 @@ def container() -> dict[str, Any]:
 
 
 def check(expect: Any, facts: Any, flags: set[str], no_gpu: str) -> list[dict[str, Any]]:
-    """Compare the container with what the plan expects; `flags` are the CPU's, `no_gpu` says why none was seen. Pure."""
+    """Compare the container with what the plan expects; `flags` are the CPU's, `no_gpu` is why none was seen. Pure."""
     findings = []
     if len(facts["cpus"]) != expect["cpus"]:
         advice = "the engine gave the container other CPUs than the plan asks for"

@@ -89,7 +89,8 @@ class Streams:
 
     def seed_numpy(self, random: Any) -> None:
         """Seed `numpy.random` and every generator made without a seed (all of them ask `randbits`)."""
-        random.bit_generator.randbits = lambda bits: self.entropy("numpy", bits)
+        source = getattr(random, "bit_generator", None) or random._bit_generator  # its name until numpy 1.18
+        source.randbits = lambda bits: self.entropy("numpy", bits)
         random.seed(fold(self.global_seed("numpy")))
 
     def seed_torch(self, torch: Any) -> None:

@@ -9,6 +9,7 @@ import atexit
 import os
 import re
 import sys
+from operator import attrgetter
 
 from . import report
 from .lineage import Lineage
@@ -17,6 +18,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_SETTINGS = {
+    "fill_uninitialized_memory": ("utils.deterministic.fill_uninitialized_memory", False),
+    "cudnn_deterministic": ("backends.cudnn.deterministic", True),
+    "cudnn_benchmark": ("backends.cudnn.benchmark", False),
+    "cudnn_tf32": ("backends.cudnn.allow_tf32", False),
+    "matmul_tf32": ("backends.cuda.matmul.allow_tf32", False),
+    "fp16_reduced_precision_reduction": ("backends.cuda.matmul.allow_fp16_reduced_precision_reduction", False),
+    "bf16_reduced_precision_reduction": ("backends.cuda.matmul.allow_bf16_reduced_precision_reduction", False),
+    "fp16_accumulation": ("backends.cuda.matmul.allow_fp16_accumulation", False),
+}
 _VML = "acos asin atan cos erf erfc erfinv exp expm1 log log10 log1p log2 sin sqrt tan tanh trunc floor ceil round"
 
 
@@ -80,23 +91,15 @@ def facts(torch: Any) -> dict[str, Any]:
 
 
 def settings(torch: Any) -> dict[str, Any]:
-    """Everything in force that can change what torch computes."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    deterministic = getattr(torch.utils, "deterministic", None)
+    """Everything in force that can change what torch computes; none where this torch has no such setting."""
     return {
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
-        "fill_uninitialized_memory": getattr(deterministic, "fill_uninitialized_memory", None),
         "threads": torch.get_num_threads(),
         "isa": isa(torch),
         "seed": torch.initial_seed(),
-        "cudnn_deterministic": cudnn.deterministic,
-        "cudnn_benchmark": cudnn.benchmark,
-        "cudnn_tf32": _tf32(cudnn),
-        "matmul_tf32": _tf32(matmul),
-        "fp16_reduced_precision_reduction": matmul.allow_fp16_reduced_precision_reduction,
-        "bf16_reduced_precision_reduction": matmul.allow_bf16_reduced_precision_reduction,
-        "mkldnn": torch.backends.mkldnn.enabled,
+        "mkldnn": torch._C._get_mkldnn_enabled(),
+        **{name: _get(torch, path) for name, (path, _) in _SETTINGS.items()},
     }
 
 
@@ -127,14 +130,19 @@ def _report(process: Lineage) -> None:
 def _deterministic(torch: Any, warn_only: bool) -> None:
     # The public function spends a second on importing torch._inductor, to set what TORCHINDUCTOR_DETERMINISTIC sets.
     torch._C._set_deterministic_algorithms(True, warn_only=warn_only)
-    if hasattr(torch.utils, "deterministic"):
-        torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    for path, value in _SETTINGS.values():
+        if _get(torch, path) is not None:
+            owner, name = path.rsplit(".", 1)
+            setattr(attrgetter(owner)(torch), name, value)
+
+
+def _get(torch: Any, path: str) -> Any:
+    try:
+        return attrgetter(path)(torch)
+    except (AttributeError, AssertionError):  # this torch has none; `torch.backends` asserts that a name is known
+        return None
+    except RuntimeError:  # torch refuses to sum up precisions that the program set one by one
+        return "mixed"
 
 
 def _warm_up(torch: Any) -> None:
@@ -147,8 +155,8 @@ def _warm_up(torch: Any) -> None:
 
 
 def _portable_sqrt(torch: Any) -> None:
-    # oneMKL's single-precision square root starts from `rsqrtps`, whose bits differ between vendors. Rounded from double
-    # precision it is correct everywhere. Optimizers are where it matters.
+    # oneMKL's single-precision square root starts from `rsqrtps`, whose bits differ between vendors. Rounded from
+    # double precision it is correct everywhere. Optimizers are where it matters.
     def rounded(original: Any) -> Any:
         def sqrt(values: Any, **options: Any) -> Any:
             if values.dtype is not torch.float32 or values.device.type != "cpu" or options:
@@ -162,10 +170,3 @@ def _portable_sqrt(torch: Any) -> None:
     torch.Tensor.sqrt_ = lambda values: values.copy_(root(values))
     torch._foreach_sqrt = lambda many: [root(values) for values in many]
     torch._foreach_sqrt_ = lambda many: [values.sqrt_() for values in many] and None
-
-
-def _tf32(backend: Any) -> Any:
-    try:
-        return backend.allow_tf32
-    except RuntimeError:  # torch refuses to sum up precisions that the program set one by one
-        return "mixed"
