@@ -137,7 +137,7 @@ class _Reader:
     def read(self, model: type[Request]) -> Any:
         """Plain data, shaped for `model`; after a syntax error nothing of it counts."""
         try:
-            return self._document(yaml.parse(self.text, Loader=yaml.SafeLoader), model)
+            return self._document(_events(self.text), model)
         except yaml.MarkedYAMLError as error:
             mark: Any = error.problem_mark or error.context_mark
             self.issues.append(Issue(_syntax(error), "", *_position(mark)))
@@ -231,6 +231,20 @@ class _Reader:
         except ValueError as error:
             self._refuse(event, place, f"{error}; write it as quoted text" if annotation is Any else str(error))
             return None
+
+
+def _events(text: str) -> _Events:
+    """Events of a file; raises `yaml.MarkedYAMLError`, also where PyYAML itself fails over an escape or a version."""
+    loader: Any = yaml.SafeLoader(text)
+    while True:
+        try:
+            if not loader.check_event():
+                return
+            event = loader.get_event()
+        except (ValueError, OverflowError) as error:
+            problem = "found a number that is out of range"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=loader.get_mark()) from error
+        yield event
 
 
 def _position(mark: Any) -> tuple[int, int]:
