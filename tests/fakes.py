@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO
 
-from executor.errors import NotFound, StoreUnreachable
+from executor.engine.interface import LogSink
+from executor.engine.interface import Progress as EngineProgress
+from executor.engine.plan import Plan
+from executor.errors import ImageNotFound, NotFound, StoreUnreachable
+from executor.facts import EngineFacts, ImageFacts, Outcome
+from executor.spec.canonical import Digest
 from executor.store.interface import Store
 from executor.store.transfer import Payload
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+Program = Callable[[Path, LogSink], int]
+ENGINE = EngineFacts(
+    name="docker", version="28.2.2", api_version="1.50", address="unix:///var/run/docker.sock", architecture="x86_64",
+    kernel="6.1", cpus=64, memory=2**40, storage_driver="overlay2", cgroup_version="2",
+    security=("name=seccomp,profile=default",), gpu_requests=(),
+)  # fmt: skip
 
 
 class MemoryStore(Store):
@@ -66,3 +80,49 @@ class MemoryStore(Store):
         self.requests.append(f"{verb} {key}")
         if self.down:
             raise StoreUnreachable("memory: nothing answers", advice="set down to False")
+
+
+class FakeEngine:
+    """An engine that has images and runs a Python function in place of a container; records what it was asked."""
+
+    def __init__(self, *digests: Digest, program: Program | None = None) -> None:
+        self.digests = set(digests)
+        self.program = program or (lambda work, log: 0)
+        """Called with the attempt's folder and the log sink; returns the exit status."""
+        self.plans: list[Plan] = []
+        self.removed: list[str] = []
+        self.left: dict[str, str] = {}
+        """Containers that a killed executor left: attempt id to container id."""
+        self.has_python = True
+
+    def observe(self) -> EngineFacts:
+        return ENGINE
+
+    def image(self, digest: Digest) -> ImageFacts | None:
+        if digest not in self.digests:
+            return None
+        return ImageFacts(digest=digest, id=f"id-{digest.hex[:8]}", size=1, architecture="amd64", environment={})
+
+    def images(self) -> list[tuple[str, ImageFacts]]:
+        return [(f"localhost/fake@{digest}", image) for digest in self.digests if (image := self.image(digest))]
+
+    def digest_of(self, reference: str) -> Digest | None:
+        return next(iter(self.digests), None)
+
+    def pull(self, reference: str, progress: EngineProgress) -> None:
+        raise ImageNotFound(f"{reference}: nowhere")
+
+    def tag(self, digest: Digest, name: str) -> None:
+        self.digests.add(digest)
+
+    def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
+        self.plans.append(plan)
+        outputs = next(m["Source"] for m in plan.request["HostConfig"]["Mounts"] if m["Target"] == "/outputs")
+        code = self.program(Path(outputs).parent, log)
+        return Outcome(exit_code=code, interrupted=stop.is_set(), started=NOON, finished=NOON), self.has_python
+
+    def attempts(self) -> Mapping[str, str]:
+        return self.left
+
+    def remove(self, container: str) -> None:
+        self.removed.append(container)

@@ -155,7 +155,7 @@ def view(record: Record, *, cached: bool, store: str, outputs: bool = True) -> d
         "exit_code": record.outcome.exit_code,
         "reason": record.outcome.reason,
         "verdict": record.comparison.verdict if record.comparison else None,
-        "metrics": record.model_dump(mode="json", include={"metrics"})["metrics"],
+        "metrics": json.loads(record.model_dump_json(include={"metrics"}))["metrics"],
         "findings": [finding.model_dump(mode="json") for finding in record.findings],
         "runtime_s": record.outcome.runtime_s,
         "created": record.created.isoformat(),

@@ -1,0 +1,38 @@
+"""Records for the tests of this room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from executor.evidence.record import Hints, Record
+from executor.facts import Fingerprint, HostFacts, Outcome, OutputFile
+from executor.spec.canonical import Digest
+from tests.fakes import ENGINE, NOON
+
+HOST = HostFacts(
+    hostname="here", kernel="6.1", os="Debian", architecture="x86_64", cpu_model="CPU", isa=("avx2",), cpus=(0, 1),
+    memory=2**34, disk_free=2**40, time=NOON,
+)  # fmt: skip
+
+
+def file(path: str, content: str, role: str = "weights") -> OutputFile:
+    data = content.encode()
+    return OutputFile(path=path, digest=Digest.of(data), size=len(data), role=role)
+
+
+def record(*outputs: OutputFile, **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "executor": "0",
+        "spec_hash": Digest("a" * 64),
+        "experiment_key": Digest("b" * 64),
+        "attempt": "20260101T120000Z-00000000",
+        "status": "succeeded",
+        "spec": {"seed": 1},
+        "hints": Hints(name="x", image="localhost/x"),
+        "outcome": Outcome(exit_code=0, started=NOON, finished=NOON),
+        "fingerprint": Fingerprint(host=HOST, engine=ENGINE),
+        "findings": (),
+        "outputs": outputs,
+        "created": NOON,
+    }
+    return Record(**values | changes)
