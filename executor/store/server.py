@@ -132,7 +132,7 @@ class Server:
                 store.create_bucket()
                 store.probe()
             except StoreUnreachable as error:
-                if time.monotonic() > deadline or not self._pid():
+                if time.monotonic() > deadline or not _lives(info.pid):
                     last = self._log.read_text(errors="replace").strip().rpartition("\n")[2]
                     raise StoreUnreachable(
                         f"the S3 server in {self._folder} does not answer: {error.message}; it said last: {last!r}",
@@ -192,6 +192,14 @@ def _spawn(arguments: list[str], folder: Path, log: Path) -> int:
     # Nothing of our environment: the server would take credentials and buckets from it.
     environment: Mapping[str, str] = {"HOME": str(folder)}
     return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions, setsid=True)
+
+
+def _lives(pid: int) -> bool:
+    """Also right in the moment after the start, when the arguments cannot be read yet; an ended process has no `exe`."""
+    try:
+        return bool(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return False
 
 
 def _write_private(path: Path, value: object) -> None:

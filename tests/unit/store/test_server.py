@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import stat
 import sys
@@ -68,3 +70,13 @@ def test_stopping_what_does_not_run(tmp_path: Path) -> None:
     assert not Server(tmp_path / "nowhere").stop()
     assert not Server(tmp_path).stop()
     assert Server(tmp_path).running() is None
+
+
+def test_a_process_that_was_just_started_lives(tmp_path: Path) -> None:
+    for _ in range(50):
+        pid = server._spawn(["/bin/sleep", "60"], tmp_path, tmp_path / "log")
+        assert server._lives(pid)
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert not server._lives(pid)
+        os.waitpid(pid, 0)
