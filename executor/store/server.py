@@ -195,7 +195,7 @@ def _spawn(arguments: list[str], folder: Path, log: Path) -> int:
 
 
 def _lives(pid: int) -> bool:
-    """Also right in the moment after the start, when the arguments cannot be read yet; an ended process has no `exe`."""
+    """Right in the first moment too, when the arguments cannot be read yet; a process that has ended has no `exe`."""
     try:
         return bool(Path(f"/proc/{pid}/exe").readlink())
     except OSError:
