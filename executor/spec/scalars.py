@@ -235,22 +235,29 @@ def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-_IMAGE_SCHEMA = {"type": "string", "pattern": r"^[^@\s]+@sha256:[0-9a-f]{64}$"}
+_IMAGE_SCHEMA = {
+    "type": "string",
+    "pattern": r"^[^@\s]+@sha256:[0-9a-f]{64}$",
+    "examples": ["registry.example.org/ml/torch@sha256:<64 hex>"],
+}
+_TAG_SCHEMA = {"type": "string", "examples": ["registry.example.org/ml/torch:2.13"]}
 
 PinnedImage: TypeAlias = Annotated[
     ImageRef, PlainValidator(_pinned_image), PlainSerializer(str, return_type=str), WithJsonSchema(_IMAGE_SCHEMA)
 ]
 AnyImage: TypeAlias = Annotated[
-    ImageRef, PlainValidator(ImageRef.parse), PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string"})
+    ImageRef, PlainValidator(ImageRef.parse), PlainSerializer(str, return_type=str), WithJsonSchema(_TAG_SCHEMA)
 ]
 DigestField: TypeAlias = Annotated[
     Digest,
     PlainValidator(_digest),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}),
+    WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$", "examples": ["sha256:<64 hex>"]}),
 ]
 Commit: TypeAlias = Annotated[
-    str, PlainValidator(_commit), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{40}$"})
+    str,
+    PlainValidator(_commit),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{40}$", "examples": ["<40 hex>"]}),
 ]
 Bytes: TypeAlias = Annotated[
     int,
