@@ -143,16 +143,17 @@ def python(recipe: Recipe, base: Base, wheels: Path, work: Path) -> Path:
 def pack(tar: tarfile.TarFile, root: Path, path: Path, epoch: int) -> None:
     """Add `path` and all below it, named relative to `root`: sorted, one time, no owner, plain modes."""
     info = tar.gettarinfo(path, arcname=path.relative_to(root).as_posix())
+    if info.islnk():  # a second name of the same bytes is a file of its own
+        info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     info.mtime = epoch
     info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
-    if not info.isreg():
-        tar.addfile(info)
-    else:
-        info.type, info.linkname = tarfile.REGTYPE, ""  # a second name of the same bytes is a file of its own
+    if info.isreg():
         with path.open("rb") as stream:
             tar.addfile(info, stream)
+    else:
+        tar.addfile(info)
     if info.isdir():
         for child in sorted(path.iterdir()):
             pack(tar, root, child, epoch)
