@@ -15,14 +15,15 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from executor.engine.archive import pack, unpack
-from executor.errors import InputMismatch, SourceUnreachable, UsageError
+from executor.errors import ExecutorError, InputMismatch, SourceUnreachable, UsageError
 from executor.facts import Finding
-from executor.spec.canonical import CHUNK, Digest
+from executor.spec.canonical import CHUNK
 from executor.spec.model import Code, Data
 from executor.spec.tree import HashCache, Progress, Tree, scan
 
@@ -63,43 +64,45 @@ def prepare_code(
     """
     kept = cache / f"{code.commit}.tar"
     with _locked(kept):
-        source = _check_out_cached(kept, code.commit, target)
-        if source is None:
-            source = _bring_archive(code, kept, env, archive)
-            with kept.open("rb") as stream:
-                unpack(stream, code.commit, target)
+        if _check_out_cached(kept, code.commit, target):
+            return PreparedCode(target, kept, "cache")
+        source = _bring_archive(code, kept, env, archive)
+        with kept.open("rb") as stream:
+            unpack(stream, code.commit, target)
     return PreparedCode(target, kept, source)
 
 
-def _check_out_cached(kept: Path, commit: str, target: Path) -> Literal["cache"] | None:
+def _check_out_cached(kept: Path, commit: str, target: Path) -> bool:
     if not kept.exists():
-        return None
+        return False
     try:
         with kept.open("rb") as stream:
             unpack(stream, commit, target)
     except InputMismatch:  # damaged on disk: it is only a cache
-        shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
         kept.unlink()
-        return None
-    return "cache"
+        return False
+    return True
 
 
 def _bring_archive(
     code: Code, kept: Path, env: Mapping[str, str], archive: Callable[[], BinaryIO] | None
 ) -> Literal["repository", "archive"]:
-    try:
-        if not code.repo:
-            raise SourceUnreachable("code.repo: no repository is named", advice="name one that has the commit")
-        pack(code.repo, code.commit, kept, env=env)
-    except (SourceUnreachable, UsageError, InputMismatch):
-        if archive is None:
-            raise
-        part = kept.with_suffix(".part")
-        with archive() as stream, part.open("wb") as file:
-            shutil.copyfileobj(stream, file, CHUNK)
-        part.replace(kept)
-        return "archive"
-    return "repository"
+    problem: ExecutorError = SourceUnreachable("code.repo: no repository is named", advice="name one with the commit")
+    if code.repo:
+        try:
+            pack(code.repo, code.commit, kept, env=env)
+        except (SourceUnreachable, UsageError, InputMismatch) as error:
+            problem = error
+        else:
+            return "repository"
+    if archive is None:
+        raise problem
+    part = kept.with_suffix(".part")
+    with archive() as stream, part.open("wb") as file:
+        shutil.copyfileobj(stream, file, CHUNK)
+    part.replace(kept)
+    return "archive"
 
 
 def prepare_data(
@@ -116,36 +119,28 @@ def prepare_data(
     Raises `InputMismatch` when the source is another tree, `SourceUnreachable` when there is no source, `UsageError`
     when it holds what no tree can.
     """
-    kept = cache / data.hash.hex
+    kept, scheme = cache / data.hash.hex, urlsplit(data.source).scheme
     with _locked(kept):
-        if kept.exists():
-            found = _scan_damaged(kept, hashes)
-            if found and found.hash == data.hash:
-                return PreparedData(name, kept, found, "cache")
-            shutil.rmtree(kept)
-        scheme = urlsplit(data.source).scheme
+        if tree := _cached(kept, data, hashes):
+            return PreparedData(name, kept, tree, "cache")
         if scheme in ("", "file"):
             local = Path(data.source.removeprefix("file://"))
             tree = _verified(name, data, local, hashes, progress)
             if local.is_dir() and _readable(local, tree):
                 return PreparedData(name, local.resolve(), tree, "local")
-            _fill(kept, lambda part: _copy(local, tree, part), lambda part: _verified(name, data, part, hashes))
-            return PreparedData(name, kept, tree, "fetched")
-        if scheme not in fetchers:
+            bring = partial(_copy, local, tree)
+        elif scheme in fetchers:
+            bring = partial(_fetch, fetchers[scheme], data.source, progress)
+        else:
             known = ", ".join(sorted(fetchers))
-            raise UsageError(
-                f"data.{name}.source: cannot fetch {data.source}", advice=f"use a path, or one of: {known}"
-            )
-        fetch = fetchers[scheme]
-        tree = _fill(
-            kept, lambda part: fetch(data.source, part, progress), lambda part: _verified(name, data, part, hashes)
-        )
+            raise UsageError(f"data.{name}: cannot fetch {data.source}", advice=f"use a path, or one of: {known}")
+        tree = _fill(kept, bring, lambda part: _verified(name, data, part, hashes))
         return PreparedData(name, kept, tree, "fetched")
 
 
 def recheck(data: PreparedData, hashes: HashCache) -> list[Finding]:
     """Look at a tree again after the run; files whose stat is unchanged are not read again."""
-    found = _scan_damaged(data.path, hashes)
+    found = _scan_if_whole(data.path, hashes)
     if found == data.tree:
         return []
     observed = str(found.hash) if found else "a tree that cannot be read"
@@ -155,6 +150,17 @@ def recheck(data: PreparedData, hashes: HashCache) -> list[Finding]:
             advice="the data changed during the run: run again, and keep others from writing to it",
         )
     ]  # fmt: skip
+
+
+def _cached(kept: Path, data: Data, hashes: HashCache) -> Tree | None:
+    """The tree of a cached copy; a copy that is not what its name says is removed."""
+    if not kept.exists():
+        return None
+    tree = _scan_if_whole(kept, hashes)
+    if tree is None or tree.hash != data.hash:
+        shutil.rmtree(kept)
+        return None
+    return tree
 
 
 def _verified(name: str, data: Data, folder: Path, hashes: HashCache, progress: Progress | None = None) -> Tree:
@@ -191,6 +197,10 @@ def _fill(kept: Path, bring: Callable[[Path], None], verify: Callable[[Path], Tr
     return tree
 
 
+def _fetch(fetcher: Fetcher, url: str, progress: Progress | None, target: Path) -> None:
+    fetcher(url, target, progress)
+
+
 def _copy(source: Path, tree: Tree, target: Path) -> None:
     for entry in tree.entries:
         file = target / entry.path
@@ -208,7 +218,7 @@ def _readable(folder: Path, tree: Tree) -> bool:
     )
 
 
-def _scan_damaged(folder: Path, hashes: HashCache) -> Tree | None:
+def _scan_if_whole(folder: Path, hashes: HashCache) -> Tree | None:
     try:
         return scan(folder, cache=hashes)
     except UsageError:
