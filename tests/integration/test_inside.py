@@ -62,7 +62,7 @@ Run = Callable[..., Ran]
 def run(tmp_path: Path, torch_image: str) -> Run:
     number = iter(range(100))
 
-    def start(program: str | list[str], env: dict[str, str] | None = None, **plan: Any) -> Ran:
+    def run_once(program: str | list[str], env: dict[str, str] | None = None, **plan: Any) -> Ran:
         home = tmp_path / str(next(number))
         (home / "report").mkdir(parents=True)
         (home / "report").chmod(0o777)
@@ -83,13 +83,11 @@ def run(tmp_path: Path, torch_image: str) -> Run:
         }
         options += [f"--volume={source}:/{target}" for source, target in mounts.items()]
         command = ["python", "/code/program.py"] if isinstance(program, str) else program
-        done = subprocess.run(
-            ["docker", "run", "--rm", "--init", *options, torch_image, "python3", "/run/executor/inside", "--", *command],
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+        start = ["docker", "run", "--rm", "--init", *options, torch_image, "python3", "/run/executor/inside", "--"]
+        done = subprocess.run([*start, *command], capture_output=True, text=True, timeout=300, check=False)
         return Ran(done.returncode, done.stdout, done.stderr, home / "report")
 
-    return start
+    return run_once
 
 
 RANDOM = """
@@ -238,7 +236,8 @@ def test_a_thread_count_that_a_library_cut_is_mended(run: Run) -> None:
 
 def test_a_choice_of_the_program_s_own_is_a_warning(run: Run) -> None:
     ran = run(
-        "import os; os.environ['OMP_NUM_THREADS'] = '1'; import torch; print(torch.get_num_threads())",
+        "import os; os.environ.update(OMP_NUM_THREADS='1', MKL_NUM_THREADS='1')\n"
+        "import torch; print(torch.get_num_threads())",
         env={"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
         expect={"threads": 2},
     )
