@@ -11,13 +11,13 @@ from executor.engine.logs import LogKeeper
 from executor.engine.plan import make_plan
 from executor.errors import NotFound
 from executor.evidence.record import Record
-from executor.steps.history import finished, spec_of
-from executor.steps.report import heard
-from executor.steps.prepare import place, ready, take_inputs, write_control
-from executor.steps.publish import Ended, publish
-from executor.steps.site import Site
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
+from executor.steps.history import finished, spec_of
+from executor.steps.prepare import place, ready, take_inputs, write_control
+from executor.steps.publish import Ended, publish
+from executor.steps.report import heard
+from executor.steps.site import Site
 from executor.steps.workspace import open_workspace, sweep
 
 
@@ -78,7 +78,7 @@ def execute(spec: Spec, site: Site, options: Options, *, reference: Record | Non
         here = ready(spec, site, options.allow, reference if rerun else None)  # (2)
         tell("inputs")
         inputs = take_inputs(spec, site, space, reference)  # (3)
-        plan = make_plan(spec, place(spec, here, space, inputs.data), allow=options.allow)  # (4)
+        plan = make_plan(spec, place(spec, here, space, inputs.folders), allow=options.allow)  # (4)
         write_control(plan, site.inside, space)
         tell(f"running, attempt {attempt}")
         with site.stop.put_off() as stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def init_command(folder: Path, store: str | None, as_json: bool) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    committed = first_commit(folder, sorted(files))
+    committed = first_commit(folder, sorted(files), env=os.environ)
     if as_json:
         emit({"folder": str(folder), "files": sorted(files), "committed": committed})
         return 0

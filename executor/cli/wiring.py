@@ -17,9 +17,10 @@ import executor
 from executor.cli.output import say
 from executor.cli.terminal import Terminal
 from executor.engine.container import DockerEngine
+from executor.engine.inputs import Fetcher
 from executor.errors import Interrupted, NotFound, UsageError
 from executor.spec.canonical import Digest
-from executor.steps.site import Fetcher, Reporter, Silent, Site, Stop
+from executor.steps.site import Reporter, Silent, Site, Stop
 from executor.steps.workspace import Home
 from executor.store import open_store
 from executor.store.interface import Store
@@ -58,7 +59,7 @@ def store(url: str | None) -> Store:
     if info is None:
         say(f"no store is named (--store, EXECUTOR_STORE): starting an S3 server, data in {home().server}")
         info = server.start()
-    return open_store(info.url, {**os.environ, **info.env})
+    return open_store(info.url, info.env)
 
 
 def site(url: str | None, reporter: Reporter | None = None) -> Site:

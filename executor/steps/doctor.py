@@ -13,8 +13,8 @@ from executor.environment.doctor import TOOLS, diagnose
 from executor.errors import EngineUnreachable, ExecutorError
 from executor.facts import EngineFacts, Finding
 from executor.steps.prepare import store_facts
-from executor.store.interface import Store
 from executor.steps.workspace import Home
+from executor.store.interface import Store
 
 
 def examine(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from executor.engine import build, images
-from executor.steps.prepare import Blobs
-from executor.steps.site import Site
 from executor.spec.canonical import Digest
 from executor.spec.scalars import ImageRef
+from executor.steps.prepare import Blobs
+from executor.steps.site import Site
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from executor.engine import code
+from executor.engine.code import resolve_commit
 from executor.engine.interface import Engine
-from executor.errors import NotFound, SourceUnreachable
-from executor.steps.prepare import hash_cache
-from executor.steps.site import Site
+from executor.errors import NotFound, SourceUnreachable, UsageError
 from executor.spec import file
 from executor.spec.canonical import Digest
 from executor.spec.lock import lock
 from executor.spec.model import DraftCode, DraftData, Spec
 from executor.spec.scalars import ImageRef
 from executor.spec.tree import scan
+from executor.steps.prepare import counter, hash_cache
+from executor.steps.site import Site
 
 HEADER = "Locked from {name}: every input is pinned. Made by `executor lock`; edit the draft instead."
 
@@ -26,7 +26,7 @@ def lock_draft(draft: Path, site: Site) -> Spec:
     own = frozenset({draft.absolute(), lock_path(draft).absolute()})
 
     def commit(wanted: DraftCode) -> str:
-        return code.resolve_commit(wanted.repo, wanted.branch, ignore=own, env=site.environment)
+        return resolve_commit(wanted.repo, wanted.branch, ignore=own, env=site.environment)
 
     return lock(
         file.load_draft(draft),
@@ -61,13 +61,16 @@ def pin_image(engine: Engine, ref: ImageRef) -> ImageRef:
 
 def hash_source(data: DraftData, name: str, site: Site) -> Digest:
     """Tree hash of a data source: a path is read where it lies, anything else is fetched first."""
-    cache = hash_cache(site.home, site.now())
+    cache = hash_cache(site)
     scheme = urlsplit(data.source).scheme
     if scheme in ("", "file"):
         path = Path(data.source.removeprefix("file://"))
         if not path.exists():
             raise SourceUnreachable(f"data.{name}: there is nothing at {path}", advice="correct the draft's `source`")
         return scan(path, cache=cache).hash
+    if scheme not in site.fetchers:
+        raise UsageError(f"data.{name}.source: cannot read {data.source}",
+                         advice=f"use a path, or one of: {', '.join(sorted(site.fetchers))}")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=site.home.trees) as folder:
-        site.fetchers[scheme](data.source, Path(folder), None)
+        site.fetchers[scheme](data.source, Path(folder), counter(site, f"data {name}"))
         return scan(Path(folder), cache=cache).hash

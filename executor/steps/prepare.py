@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import executor.environment.gpu as gpus
-from executor.engine import images, inputs
+from executor.engine import images
+from executor.engine.inputs import PreparedCode, PreparedData, prepare_code, prepare_data
 from executor.engine.plan import Placement, Plan, make_plan
 from executor.environment import host as hosts
 from executor.environment import verify
@@ -19,12 +21,12 @@ from executor.environment.launch import choose_gpus
 from executor.errors import EnvironmentMismatch
 from executor.evidence.record import Record
 from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, refused
-from executor.steps.site import Site
 from executor.spec.canonical import Digest
-from executor.spec.model import Spec
+from executor.spec.model import Data, Spec
 from executor.spec.tree import HashCache
-from executor.store.interface import Store
+from executor.steps.site import Site
 from executor.steps.workspace import Home, Workspace, hand_over
+from executor.store.interface import Store
 
 DISK_NEEDED = 1 << 30
 """Bytes that a run is expected to need for its outputs, beside its data."""
@@ -171,9 +173,53 @@ def write_control(plan: Plan, inside: Path, space: Workspace) -> None:
         target.write_bytes(source.read_bytes())
 
 
-def hash_cache(site_home: Home, now: datetime) -> HashCache:
+def hash_cache(site: Site) -> HashCache:
     """The cache of file digests of this machine."""
-    return HashCache(site_home.hashes, int(now.timestamp() * 1e9))
+    return HashCache(site.home.hashes, int(site.now().timestamp() * 1e9))
 
 
-__all__ = ["EnvironmentMismatch", "hand_over", "inputs"]
+@dataclass(frozen=True)
+class Inputs:
+    """Code and data, put in place and verified."""
+
+    code: PreparedCode | None
+    """None when the spec names no code."""
+    data: tuple[PreparedData, ...]
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Where each data tree lies."""
+        return {data.name: data.path for data in self.data}
+
+
+def take_inputs(spec: Spec, site: Site, space: Workspace, reference: Record | None) -> Inputs:
+    """Put the commit's files at the attempt's `code`, and find or fetch every data tree.
+
+    Raises `InputMismatch` when something is not what the spec names, `SourceUnreachable` when it is nowhere.
+    """
+    code = None
+    if spec.code:
+        kept = reference.code if reference else None
+        archive = (lambda: site.store.open_blob(kept.digest)) if kept else None
+        code = prepare_code(spec.code, space.code, site.home.code, env=site.environment, archive=archive)
+        hand_over(space.code)
+    hashes = hash_cache(site)
+
+    def take(name: str, wanted: Data) -> PreparedData:
+        count = counter(site, f"data {name}")
+        return prepare_data(name, wanted, site.home.trees, site.fetchers, hashes=hashes, progress=count)
+
+    return Inputs(code, tuple(take(name, wanted) for name, wanted in spec.data.items()))
+
+
+def counter(site: Site, what: str, total: int = 0) -> Callable[[int], None]:
+    """A callback that adds up bytes, from any thread, and shows them as the progress of `what`."""
+    done, lock = 0, threading.Lock()
+
+    def count(more: int) -> None:
+        nonlocal done
+        with lock:
+            done += more
+            site.reporter.progress(what, done, total)
+
+    return count

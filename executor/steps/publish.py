@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from executor.engine.inputs import recheck
 from executor.engine.outputs import Collected, OutputLimits, collect
 from executor.evidence import metrics
 from executor.evidence.compare import compare
 from executor.evidence.record import Blob, Hints, Record, Status
 from executor.facts import Finding, Fingerprint, Outcome
-from executor.steps.history import finished
-from executor.steps.prepare import Inputs
-from executor.steps.site import Site
 from executor.spec.canonical import Digest
 from executor.spec.globs import role_of
 from executor.spec.model import Spec
+from executor.steps.history import finished
+from executor.steps.prepare import Inputs, counter, hash_cache
+from executor.steps.site import Site
 from executor.steps.workspace import Workspace
 
 LIMITS = OutputLimits()
 """What a run may leave behind."""
+LOG, CODE = "/log", "/code"
+"""Names that no data tree can have."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +46,14 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
     """Collect, store contents, then the record, then the reference if there is none yet; returns the record."""
     spec, store = ended.spec, site.store
     collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), LIMITS)
-    log, code, manifests = _files(ended, space)
-    record = _record(ended, collected, read_metrics(spec, collected, space), log, code, manifests, site)
+    files = _files(ended, space)
+    record = _record(ended, collected, read_metrics(spec, collected, space), files, site)
     if record.status == "succeeded" and (reference := ended.reference or finished(store, spec.hash)):
         record = record.model_copy(update={"comparison": compare(reference, record)})
-    sources = {file.digest: space.staging / file.path for file in collected.files}
-    sources |= {blob.digest: path for blob, path in ((log, space.log), (code, ended.inputs.archive)) if blob and path}
-    sources |= {blob.digest: space.folder / f"manifest-{name}" for name, blob in manifests.items()}
-    blobs = record.blobs()
-    total, done = sum(blobs.values()), 0
-
-    def count(sent: int) -> None:
-        nonlocal done
-        done += sent
-        site.reporter.progress("upload", done, total)
-
     store.put_spec(spec.hash, spec.canonical())
-    store.put_blobs(((sources[digest], digest, size) for digest, size in blobs.items()), count)
+    blobs = [(space.staging / file.path, file.digest, file.size) for file in collected.files]
+    blobs += [(path, blob.digest, blob.size) for path, blob in files.values()]
+    store.put_blobs(blobs, counter(site, "upload", sum(size for _, _, size in blobs)))
     store.put_record(spec.hash, record.attempt, record.to_json())
     if record.status == "succeeded":
         store.put_reference(spec.hash, record.attempt)
@@ -67,9 +61,8 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
 
 
 def _record(
-    ended: Ended, collected: Collected, found: metrics.Metrics, log: Blob, code: Blob | None,
-    manifests: dict[str, Blob], site: Site,
-) -> Record:  # fmt: skip
+    ended: Ended, collected: Collected, found: metrics.Metrics, files: Mapping[str, tuple[Path, Blob]], site: Site
+) -> Record:
     spec = ended.spec
     return Record(
         executor=site.version,
@@ -81,15 +74,15 @@ def _record(
         hints=hints_of(spec),
         outcome=ended.outcome,
         fingerprint=ended.fingerprint,
-        findings=ended.findings,
+        findings=(*ended.findings, *(f for data in ended.inputs.data for f in recheck(data, hash_cache(site)))),
         allowed=tuple(sorted(ended.allowed)),
         outputs=collected.files,
         refused_outputs={refused.path: refused.reason for refused in collected.refused},
         metrics=found.final,
         unreadable_metrics=found.unreadable,
-        log=log,
-        code=code,
-        manifests=manifests,
+        log=files[LOG][1],
+        code=files[CODE][1] if CODE in files else None,
+        manifests={name: blob for name, (_, blob) in files.items() if name not in (LOG, CODE)},
         rerun=ended.rerun,
         created=site.now(),
     )
@@ -126,15 +119,15 @@ def read_metrics(spec: Spec, collected: Collected, space: Workspace) -> metrics.
     return found
 
 
-def _files(ended: Ended, space: Workspace) -> tuple[Blob, Blob | None, dict[str, Blob]]:
-    """Log, code archive and data manifests as blobs; the manifests are written out for the upload."""
-    archive = ended.inputs.archive
-    manifests = {}
-    for name, tree in ended.inputs.trees.items():
-        path = space.folder / f"manifest-{name}"
-        path.write_bytes(tree.manifest())
-        manifests[name] = _blob(path)
-    return _blob(space.log), _blob(archive) if archive else None, manifests
+def _files(ended: Ended, space: Workspace) -> dict[str, tuple[Path, Blob]]:
+    """What is kept beside the outputs: the log, the code archive, and the manifest of each data tree by its name."""
+    paths = {LOG: space.log}
+    if ended.inputs.code:
+        paths[CODE] = ended.inputs.code.archive
+    for data in ended.inputs.data:
+        paths[data.name] = space.folder / f"manifest-{data.name}"
+        paths[data.name].write_bytes(data.tree.manifest())
+    return {name: (path, _blob(path)) for name, path in paths.items()}
 
 
 def _blob(path: Path) -> Blob:

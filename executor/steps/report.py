@@ -18,8 +18,8 @@ from executor.engine.plan import REFUSED_INSIDE
 from executor.environment import verify
 from executor.errors import EnvironmentMismatch
 from executor.facts import ContainerFacts, Finding, Fingerprint, Outcome, refused
-from executor.steps.prepare import Environment
 from executor.spec.model import Spec
+from executor.steps.prepare import Environment
 
 LIMIT = 4 << 20
 """Bytes of the largest report that is read."""

@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from executor.engine.inputs import Fetcher
 from executor.engine.interface import Engine
 from executor.errors import StoreUnreachable
 from executor.log import get_logger
 from executor.spec.canonical import Digest
-from executor.store.interface import Store
 from executor.steps.workspace import Home
+from executor.store.interface import Store
 
 
 class Reporter(Protocol):
@@ -69,10 +70,6 @@ class Stop:
             yield self.event
         finally:
             self.deferred = False
-
-
-Fetcher = Callable[[str, Path, Callable[[int], None] | None], None]
-"""Brings a data source (URL) into a folder; tells the bytes that came."""
 
 
 @dataclass(frozen=True)

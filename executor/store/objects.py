@@ -88,7 +88,7 @@ class ObjectStore(ABC):
                 return self._read(key)
         raise StoreUnreachable(
             f"{self.url}/{key}: the store says both that it exists and that it does not",
-            advice="try again; `executor store check` says whether this store can be used",
+            advice="try again; `executor doctor` says whether this store can be used",
         )
 
     def _create_same(self, key: str, data: bytes) -> None:

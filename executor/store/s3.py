@@ -307,4 +307,4 @@ def advice_for(error: Exception) -> str:
         return "nothing answers there: check that the server runs, its endpoint (EXECUTOR_S3_ENDPOINT) and the network"
     if isinstance(error, ClientError) and _status(error) >= 500:
         return "the store has trouble of its own: try again later"
-    return _ADVICE.get(_code(error), "`executor store check` looks at the store step by step")
+    return _ADVICE.get(_code(error), "`executor doctor` looks at the store step by step")

@@ -1,0 +1,1 @@
+"""What `executor init` writes."""
