@@ -16,9 +16,9 @@ from pydantic.fields import FieldInfo
 
 from executor.spec import globs
 from executor.spec.canonical import SPEC_TAG
+from executor.spec.freeze import thaw
 from executor.spec.messages import expectation
 from executor.spec.model import ORDER, Draft, Spec
-from executor.spec.scalars import thaw
 from executor.spec.shape import base, descriptions, inner, is_model, is_text, optional, words
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,6 @@ a commit of digits, `lr: 0.1` as a word of the command and `no` as a variable's 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,12 +17,13 @@ import yaml
 from pydantic import ValidationError
 
 from executor.errors import Issue, SpecError
-from executor.spec.hints import located, relative
-from executor.spec.messages import problems
-from executor.spec.model import ORDER, Draft, Request, Spec
-from executor.spec.notation import MAX_BYTES, NULL, block, core_scalar, decoded
-from executor.spec.scalars import Place, shown
+from executor.spec.complaints import Place, shown
+from executor.spec.hints import located
+from executor.spec.messages import dotted, problems
+from executor.spec.model import Draft, Request, Spec
+from executor.spec.notation import MAX_BYTES, NULL, core_scalar, decoded
 from executor.spec.shape import inner, is_text, optional
+from executor.spec.writing import spec_text, write_spec
 
 __all__ = ["load_draft", "load_spec", "located", "parse_draft", "parse_spec", "spec_text", "write_spec"]
 
@@ -59,34 +59,6 @@ def load_spec(path: Path) -> Spec:
 def load_draft(path: Path) -> Draft:
     """Read a draft file; its relative hints become absolute, counted from the file's folder."""
     return located(parse_draft(_read(path), str(path)), path.parent.absolute())
-
-
-def spec_text(request: Request, *, header: str = "", folder: Path | None = None) -> str:
-    """The YAML that reads back to exactly `request`; hints below `folder` are written relative to it."""
-    if folder:
-        request = relative(request, folder)
-    lines = [f"# {line}".rstrip() for line in header.splitlines()]
-    return "\n".join([*lines, *block(_written(request))]) + "\n"
-
-
-def write_spec(request: Request, path: Path, header: str = "") -> None:
-    """Write a spec or draft file in one step; `header` becomes comment lines. Raises `SpecError` when it is too big."""
-    text = spec_text(request, header=header, folder=path.parent.absolute()).encode()
-    if len(text) > MAX_BYTES:
-        raise SpecError([Issue(f"would be {len(text)} bytes; a spec has at most {MAX_BYTES}")], path=str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(text)
-    partial.replace(path)
-
-
-def _written(request: Request) -> dict[str, Any]:
-    """The fields of a spec file in their usual order, without those that say nothing."""
-    plain = request.model_dump()
-    plain |= {key: plain[key] or "none" for key in ("code", "gpu")}
-    for section in [plain["code"], plain["outputs"], plain["metrics"], plain["resources"], *plain["data"].values()]:
-        for key in [key for key, item in section.items() if item is None] if isinstance(section, dict) else ():
-            del section[key]
-    return {key: plain[key] for key in ORDER if plain[key] != {}}
 
 
 def _read(path: Path) -> bytes:
@@ -249,16 +221,6 @@ def _events(text: str) -> _Events:
 
 def _position(mark: Any) -> tuple[int, int]:
     return mark.line + 1, mark.column + 1
-
-
-def dotted(place: Place) -> str:
-    """A place as people write it: `data.digits.hash`, `command[2]`."""
-    steps = [f"[{step}]" if isinstance(step, int) else f".{_step(step)}" for step in place]
-    return "".join(steps).removeprefix(".")
-
-
-def _step(key: str) -> str:
-    return key if re.fullmatch(r"[\w./<-]{1,128}", key) else shown(key)
 
 
 def _kind(event: _Event) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from executor.spec.complaints import Place, shown
 from executor.spec.model import ORDER, Draft, Spec
-from executor.spec.scalars import Place, shown
 from executor.spec.shape import base, descriptions, field_at, fields, is_model, is_text, optional, words
 
 _YAML_11 = ("yes", "no", "on", "off", "y", "n")
@@ -99,6 +100,16 @@ def _hint(annotation: Any, field: FieldInfo | None, value: Any) -> str:
     if kind is int and isinstance(value, float) and value.is_integer():
         return "; write it without a point or an exponent"
     return "; write it with quotes" if is_text(annotation) and isinstance(value, (bool, int, float)) else ""
+
+
+def dotted(place: Place) -> str:
+    """A place as people write it: `data.digits.hash`, `command[2]`."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{_step(step)}" for step in place]
+    return "".join(steps).removeprefix(".")
+
+
+def _step(key: str) -> str:
+    return key if re.fullmatch(r"[\w./<-]{1,128}", key) else shown(key)
 
 
 def _listed(names: Any, last: str = "or") -> str:

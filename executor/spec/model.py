@@ -7,55 +7,40 @@ bits of a result is identity and goes into the hash; names, hints, labels and pl
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
-from executor.spec import globs
 from executor.spec.canonical import Digest, canonical_bytes, spec_hash
-from executor.spec.scalars import (
-    AnyImage,
-    Bytes,
-    Commit,
-    DigestField,
-    Hint,
-    Params,
-    Pattern,
-    Patterns,
-    PinnedImage,
-    Place,
-    Seconds,
-    Text,
-    TextMap,
-    Texts,
-    complaint,
-    complaints,
-    shown,
-    thaw,
+from executor.spec.complaints import complaint, complaints, shown
+from executor.spec.freeze import thaw
+from executor.spec.parameters import fill, param_variables, unfilled
+from executor.spec.scalars import AnyImage, Params, PinnedImage, TextMap, Texts
+from executor.spec.sections import (
+    Code,
+    Cpu,
+    Data,
+    DraftCode,
+    DraftData,
+    Frozen,
+    Gpu,
+    MetricRules,
+    OutputRules,
+    Resources,
 )
 
-GIB = 2**30
+__all__ = [
+    "ORDER", "RESERVED_ENV", "Code", "Cpu", "Data", "Draft", "DraftCode", "DraftData", "Frozen", "Gpu", "MetricRules",
+    "OutputRules", "Request", "Resources", "Spec", "fill", "param_variables",
+]  # fmt: skip
+
 RESERVED_ENV = re.compile(
     r"EXECUTOR_.*|PYTHONPATH|PYTHONHOME|PYTHONHASHSEED|LD_PRELOAD|LD_LIBRARY_PATH|HOME|HOSTNAME|PATH|TZ|LC_ALL|LANG"
     r"|NVIDIA_VISIBLE_DEVICES|CUDA_VISIBLE_DEVICES"
 )
 """Variables that the executor itself sets; a spec cannot override them."""
-
-_PLACEHOLDER = re.compile(r"\{(\{?)(seed|params(?:\.[A-Za-z0-9_-]+)*)\}(\}?)")
 
 
 ORDER = (
@@ -63,140 +48,6 @@ ORDER = (
     "determinism", "tier", "outputs", "metrics", "resources", "labels",
 )  # fmt: skip
 """Fields in the order in which people write and read them."""
-
-_LONGEST_WORD = 131_071
-"""Bytes: the kernel's limit for one argument."""
-
-
-class Frozen(BaseModel):
-    """A value: strict types, no unknown keys, no NaN, never changed. Field docstrings are read by `shape`."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
-
-
-class Code(Frozen):
-    """The program: one commit of one repository."""
-
-    commit: Commit
-    """Full commit id of 40 hex digits: identity."""
-    repo: Hint = ""
-    """Where to find it: a path (relative to the spec file), `https://` or `ssh://`; a hint, not identity."""
-
-
-class DraftCode(Frozen):
-    """The program of a draft: a commit, or a branch or tag that `lock` resolves."""
-
-    commit: Commit | None = None
-    """Full commit id, when it is already known."""
-    repo: Hint = "."
-    """Where to find it: a path (relative to the draft), `https://` or `ssh://`."""
-    branch: Annotated[Hint, Field(min_length=1)] = "HEAD"
-    """Branch or tag to resolve; `HEAD` of a local repository must have no uncommitted changes."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> DraftCode:
-        if self.commit and self.branch != "HEAD":
-            raise complaint("expected a commit or a branch, found both; leave one of them out")
-        return self
-
-
-class Data(Frozen):
-    """A folder of files, mounted read-only at `/data/<name>`."""
-
-    hash: DigestField
-    """Tree hash of its files, `sha256:<64 hex>`: identity."""
-    source: Hint = ""
-    """Where to find it: a folder or file, `s3://bucket/prefix` or `https://…`; a hint, not identity."""
-
-
-class DraftData(Frozen):
-    """A folder of files whose hash may still have to be computed."""
-
-    hash: DigestField | None = None
-    """Tree hash, when it is already known."""
-    source: Hint = ""
-    """Where to find it: a folder or file, `s3://bucket/prefix` or `https://…`."""
-
-    @model_validator(mode="after")
-    def _one_at_least(self) -> DraftData:
-        if self.hash is None and not self.source:
-            raise complaint("expected a hash, a source or both, found neither")
-        return self
-
-
-class Gpu(Frozen):
-    """The GPUs that the run needs."""
-
-    type: Annotated[Text, Field(min_length=1)]
-    """Product name as NVML gives it, MIG profile included, such as `NVIDIA H100 80GB HBM3`."""
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many of them."""
-
-
-class Cpu(Frozen):
-    """What of the CPU changes the bits of a run."""
-
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    """CPUs that the run sees and threads of every numeric library."""
-    isa: Literal["default", "avx2", "avx512"] = "avx2"
-    """Highest instruction set that numeric libraries may use; the host must have it."""
-
-
-class OutputRules(Frozen):
-    """What the files left in `/outputs` mean."""
-
-    weights: Patterns = ("*.pt", "*.pth", "*.safetensors")
-    """Patterns of weight files; compared bit for bit."""
-    metrics: Pattern = "metrics.jsonl"
-    """Path of the file of metrics, one JSON object a line; compared bit for bit."""
-    ignore: Patterns = ()
-    """Patterns of files that are uploaded and never compared: logs, event files, timings."""
-
-    @field_validator("metrics")
-    @classmethod
-    def _one_file(cls, path: str) -> str:
-        if any(letter in path for letter in "*?["):
-            raise complaint(f"expected the path of one file, found the pattern {shown(path)}")
-        if path.rpartition("/")[2] == globs.TELEMETRY:
-            raise complaint(f"{globs.TELEMETRY} is never compared: keep numbers that must repeat in another file")
-        return path
-
-
-class MetricRules(Frozen):
-    """Metrics read from what the program prints."""
-
-    stdout: Text | None = None
-    """Regular expression with named groups; each match gives numbers."""
-
-    @field_validator("stdout")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                groups = re.compile(pattern).groupindex
-        except (re.error, RecursionError, OverflowError, Warning) as error:
-            raise complaint(f"not a regular expression that Python reads: {error}") from None
-        if not groups:
-            raise complaint("expected a regular expression with a named group, such as (?P<val_loss>\\S+)")
-        return pattern
-
-
-class Resources(Frozen):
-    """Placement: what the host must have room for. Not identity."""
-
-    memory: Bytes = 4 * GIB
-    """Memory limit in bytes, or with a unit (`8GiB`)."""
-    shm: Bytes = 1 * GIB
-    """Size of `/dev/shm` in bytes, or with a unit; DataLoader workers pass batches through it."""
-    timeout: Seconds | None = None
-    """Longest run in seconds, or with a unit (`2h`); none by default."""
-    pids: Annotated[int, Field(ge=16, le=4_194_304)] = 4096
-    """Most processes and threads at a time."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -295,7 +146,7 @@ class Request(Frozen):
     @field_validator("command")
     @classmethod
     def _fits(cls, command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if {"params", "seed"} <= info.data.keys() and (bad := _unfilled(command, info.data["params"])):
+        if {"params", "seed"} <= info.data.keys() and (bad := unfilled(command, info.data["params"])):
             raise complaints(bad)
         return command
 
@@ -380,54 +231,3 @@ class Draft(Request):
         default_factory=dict, validate_default=True
     )
     """Data trees by name; a missing hash is computed from the source."""
-
-
-def fill(word: str, params: Mapping[str, Any], seed: int) -> str:
-    """Fill `{params.x}` and `{seed}` in one word of the command; every other brace stays as it is.
-
-    Numbers are written as in the canonical bytes, lists and mappings as canonical JSON, text as it is. Raises a
-    complaint when a parameter does not exist.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] and match[3]:
-            return match[0][1:-1]
-        path = match[2].split(".")
-        found: Any = seed if path == ["seed"] else params
-        for step in path[1:]:
-            if not isinstance(found, Mapping) or step not in found:
-                known = ", ".join(sorted(found)) if isinstance(found, Mapping) and found else "none"
-                raise complaint(f"{match[0]} names no parameter; there is {known}")
-            found = found[step]
-        return match[1] + _written(found) + match[3]
-
-    return _PLACEHOLDER.sub(value, word)
-
-
-def _unfilled(command: tuple[str, ...], params: Mapping[str, Any]) -> list[tuple[Place, str]]:
-    """Words that name no parameter, or grow too long for the kernel; the widest seed stands for any."""
-    found: list[tuple[Place, str]] = []
-    for position, word in enumerate(command):
-        try:
-            if len(fill(word, params, 2**64 - 1).encode()) > _LONGEST_WORD:
-                found.append(((position,), f"longer than {_LONGEST_WORD} bytes once its parameters are filled in"))
-        except PydanticCustomError as error:
-            found.append(((position,), error.message()))
-    return found
-
-
-def param_variables(params: Mapping[str, Any], prefix: str = "EXECUTOR_PARAM") -> dict[str, str]:
-    """`EXECUTOR_PARAM_X` for every parameter, nested names joined by `_`; two that collide are a complaint."""
-    found: dict[str, str] = {}
-    for key, value in params.items():
-        name = f"{prefix}_{key.upper().replace('-', '_')}"
-        nested = param_variables(value, name) if isinstance(value, Mapping) else {}
-        for variable, content in {name: _written(value), **nested}.items():
-            if variable in found:
-                raise complaint(f"two parameters become the same environment variable {variable}; rename one of them")
-            found[variable] = content
-    return found
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else canonical_bytes(value).decode()

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from executor.spec import globs
 from executor.spec.canonical import Digest
+from executor.spec.complaints import complaint, shown, unpinned
+from executor.spec.freeze import freeze, thaw
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
@@ -37,48 +31,8 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 _PASSWORD = re.compile(r"[a-z0-9+.-]+://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
-_MAX_DEPTH = 16
-_MAX_INT = 2**64 - 1
 _MAX_QUANTITY = 2**63 - 1
-
-Place: TypeAlias = tuple[str | int, ...]
-"""Where in a value: keys and list positions from the outside in."""
-
-
-def complaint(message: str) -> PydanticCustomError:
-    """A validation error with exactly this message (braces are kept as they are)."""
-    return PydanticCustomError("spec", "{text}", {"text": message})
-
-
-def unpinned(message: str) -> PydanticCustomError:
-    """A complaint about what a draft may leave open and a spec may not."""
-    return PydanticCustomError("unpinned", "{text}", {"text": message})
-
-
-def complaints(found: Sequence[tuple[Place, str]]) -> ValidationError:
-    """Several complaints at once, each with its place inside the value that is being checked."""
-    return ValidationError.from_exception_data(
-        "spec", [{"type": complaint(message), "loc": place, "input": None} for place, message in found]
-    )
-
-
-def shown(value: object) -> str:
-    """A value in a message: what it is, cut to a readable length."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"a number of {value.bit_length()} bits"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return repr(value if len(value) <= 80 else f"{value[:77]}...")
-    if isinstance(value, (Mapping, Sequence)):
-        return f"{'a' if value else 'an empty'} {'mapping' if isinstance(value, Mapping) else 'list'}"
-    return type(value).__name__
 
 
 @dataclass(frozen=True)
@@ -172,63 +126,6 @@ def _quantity(pattern: re.Pattern[str], units: Mapping[str, int], example: str) 
         return amount
 
     return parse
-
-
-def freeze(value: Any) -> Any:
-    """Deep, immutable copy of plain data; complains, all at once, about what JSON cannot hold exactly."""
-    found: list[tuple[Place, str]] = []
-    frozen = _freeze(value, (), found)
-    if found:
-        raise complaints(found)
-    return frozen
-
-
-def _freeze(value: Any, place: Place, found: list[tuple[Place, str]]) -> Any:
-    if len(place) > _MAX_DEPTH:
-        found.append((place, f"nested more than {_MAX_DEPTH} levels deep"))
-    elif isinstance(value, (list, tuple)):
-        return tuple(_freeze(item, (*place, i), found) for i, item in enumerate(value))
-    elif isinstance(value, Mapping):
-        found += [((*place, str(key)), _bad_parameter(key)) for key in value if not _is_parameter(key)]
-        return MappingProxyType({key: _freeze(item, (*place, str(key)), found) for key, item in value.items()})
-    elif problem := _inexact(value):
-        found.append((place, problem))
-    return value
-
-
-def _is_parameter(key: object) -> bool:
-    return isinstance(key, str) and bool(_PARAMETER.fullmatch(key))
-
-
-def _bad_parameter(key: object) -> str:
-    return (
-        "a parameter's name is 1 to 128 letters, digits, `_` and `-`, and starts with a letter or `_`: "
-        f"found {shown(key)}"
-    )
-
-
-def _inexact(value: object) -> str:
-    """Why a scalar cannot be a parameter; empty when it can."""
-    if value is None or isinstance(value, bool):
-        return ""
-    if isinstance(value, str):
-        if "\0" in value:
-            return "text must not hold a NUL character"
-        return "text must be Unicode without lone surrogates" if re.search("[\ud800-\udfff]", value) else ""
-    if isinstance(value, int):
-        return f"a whole number must fit in 64 bits, found {shown(value)}" if abs(value) > _MAX_INT else ""
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else f"expected a finite number, found {value}; write it as quoted text"
-    return f"expected a number, text, true, false, null, a list or a mapping, found {shown(value)}"
-
-
-def thaw(value: Any) -> Any:
-    """Plain dicts and lists from frozen data, for JSON."""
-    if isinstance(value, Mapping):
-        return {key: thaw(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [thaw(item) for item in value]
-    return str(value) if isinstance(value, (Digest, ImageRef)) else value
 
 
 def _as_tuple(value: object) -> object:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from executor.spec.canonical import Digest
-from executor.spec.scalars import ImageRef, Place
+from executor.spec.complaints import Place
+from executor.spec.scalars import ImageRef
 
 
 def base(annotation: Any) -> Any:

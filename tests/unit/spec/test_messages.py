@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from executor.spec.messages import Problem, expectation, problems
+from executor.spec.messages import Problem, dotted, expectation, problems
 from executor.spec.model import Draft, Spec
 from executor.spec.shape import field_at
 
@@ -64,3 +64,10 @@ def test_a_draft_of_nothing_says_what_is_missing() -> None:
     said = {problem.place[0]: problem.message for problem in problems(caught.value, Draft)}
     assert set(said) == {"version", "name", "image", "command", "seed"}
     assert said["image"] == "missing: the image by tag or digest"
+
+
+def test_places_are_dotted_and_odd_names_quoted() -> None:
+    assert dotted(("data", "digits", "hash")) == "data.digits.hash"
+    assert dotted(("command", 2)) == "command[2]"
+    assert dotted(("params", "a b\n", 0)) == "params.'a b\\n'[0]"
+    assert dotted(()) == ""

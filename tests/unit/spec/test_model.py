@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from pydantic import ValidationError
-from pydantic_core import PydanticCustomError
 
-from executor.spec.canonical import canonical_bytes
-from executor.spec.model import ORDER, Draft, Spec, fill, param_variables
+from executor.spec.model import ORDER, Draft, Spec
 from tests.unit.spec.golden import HASHES, observed, written
 from tests.unit.spec.strategies import SPECS
 
@@ -155,53 +153,8 @@ def test_what_was_given_can_change_without_the_spec() -> None:
     assert found.hash == before
 
 
-@pytest.mark.parametrize(
-    ("word", "filled"),
-    [
-        ("{params.lr}", "0.001"),
-        ("--lr={params.lr},{seed}", "--lr=0.001,7"),
-        ("{params.name}", "a b"),
-        ("{params.flag}", "true"),
-        ("{params.none}", "null"),
-        ("{params.list}", '[1,2.0,"x"]'),
-        ("{params.deep.er}", '{"z":1}'),
-        ("{params.deep.er.z}", "1"),
-        ("{{seed}}", "{seed}"),
-        ("{{params.lr}}", "{params.lr}"),
-        ("{{seed}", "{7"),
-        ("{seed}}", "7}"),
-        ("{}", "{}"),
-        ("{other}", "{other}"),
-        ("{seeds}", "{seeds}"),
-        ("${HOME}", "${HOME}"),
-    ],
-)
-def test_placeholders(word: str, filled: str) -> None:
-    params = {"lr": 1e-3, "name": "a b", "flag": True, "none": None, "list": [1, 2.0, "x"], "deep": {"er": {"z": 1}}}
-    assert fill(word, params, 7) == filled
-    assert fill("{params}", params, 7).encode() == canonical_bytes(params)
-
-
-def test_a_filled_parameter_is_not_filled_again() -> None:
-    assert fill("{params.a}", {"a": "{seed}"}, 7) == "{seed}"
-
-
-def test_an_unknown_parameter_is_a_complaint() -> None:
-    with pytest.raises(PydanticCustomError, match="there is lr, step"):
-        fill("{params.rate}", {"lr": 1, "step": 2}, 7)
-
-
 def test_arguments_are_filled_in() -> None:
     assert spec(command=["x", "{params.lr}", "{seed}"]).arguments == ("x", "1", "7")
-
-
-def test_parameters_become_variables() -> None:
-    assert param_variables({"lr": 1e-3, "opt": {"name": "adam", "beta-1": 0.9}}) == {
-        "EXECUTOR_PARAM_LR": "0.001",
-        "EXECUTOR_PARAM_OPT": '{"beta-1":0.9,"name":"adam"}',
-        "EXECUTOR_PARAM_OPT_NAME": "adam",
-        "EXECUTOR_PARAM_OPT_BETA_1": "0.9",
-    }
 
 
 def test_a_dump_can_be_pickled() -> None:

@@ -1,13 +1,9 @@
-import math
-from types import MappingProxyType
-from typing import Any
-
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from executor.spec.canonical import Digest
-from executor.spec.scalars import Bytes, ImageRef, Seconds, complaint, freeze, shown, thaw
+from executor.spec.scalars import Bytes, ImageRef, Seconds
 
 DIGEST = Digest.of(b"")
 
@@ -88,54 +84,3 @@ def test_durations(text: object, amount: int) -> None:
 def test_other_things_are_no_size(value: object) -> None:
     with pytest.raises(ValidationError, match="expected a size such as 8GiB or 512MiB, found"):
         TypeAdapter(Bytes).validate_python(value)
-
-
-def test_frozen_data_is_deep_and_thaws_to_what_it_was() -> None:
-    plain: dict[str, Any] = {"a": [1, {"b": [2.0, None]}], "c": True}
-    frozen = freeze(plain)
-    assert isinstance(frozen, MappingProxyType)
-    assert isinstance(frozen["a"][1]["b"], tuple)
-    assert repr(thaw(frozen)) == repr(plain)
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ({"x": math.inf}, "expected a finite number, found inf"),
-        ({"x": 2**64}, "a whole number must fit in 64 bits, found 18446744073709551616"),
-        ({"x": 10**5000}, "found a number of 16610 bits"),
-        ({"x": "\ud800"}, "without lone surrogates"),
-        ({"x": "\0"}, "NUL"),
-        ({"x": {1, 2}}, "found set"),
-        ({"x": b""}, "found an empty list"),
-        ({1: 2}, "a parameter's name"),
-        ({"a.b": 2}, "a parameter's name"),
-    ],
-)
-def test_what_json_cannot_hold_is_not_frozen(value: object, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        freeze(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (None, "nothing"),
-        (True, "true"),
-        (1, "1"),
-        (1.0, "1.0"),
-        ("a'b", '"a\'b"'),
-        ("x" * 100, f"'{'x' * 77}...'"),
-        ({}, "an empty mapping"),
-        ({"a": 1}, "a mapping"),
-        ([], "an empty list"),
-        ((1,), "a list"),
-        (object(), "object"),
-    ],
-)
-def test_values_in_messages(value: object, words: str) -> None:
-    assert shown(value) == words
-
-
-def test_a_complaint_keeps_its_braces() -> None:
-    assert complaint("{x} and {text}").message() == "{x} and {text}"
