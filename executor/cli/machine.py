@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from pathlib import Path
 
 import click
 
@@ -20,12 +22,17 @@ def doctor_command(store: str | None, as_json: bool) -> int:
     from executor.facts import refused
     from executor.steps.doctor import examine
 
-    found = examine(wiring.engine(), lambda: wiring.store(store), wiring.home(), wiring.now(), shutil.which)
+    found = examine(wiring.engine(), lambda: wiring.store(store), wiring.home(), wiring.now(), _which)
     if as_json:
         emit({"findings": [one.model_dump(mode="json") for one in found], "ready": not refused(found)})
     else:
         click.echo(output.findings([one.model_dump(mode="json") for one in found], every=True))
     return EXIT_MISMATCH if refused(found) else 0
+
+
+def _which(program: str) -> str | None:
+    """Where a program is: on PATH, or beside this Python."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
 
 
 @click.group("store")

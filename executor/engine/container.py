@@ -31,6 +31,8 @@ LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
 _NO_PROGRAM = ("executable file not found", "no such file or directory", "no command specified", "permission denied",
                "exec format error")  # fmt: skip
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What engines set in an image that sets none."""
 _LOST = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout,
          urllib3.exceptions.HTTPError, ConnectionError)  # fmt: skip
 
@@ -105,6 +107,8 @@ class DockerEngine:
             for summary in self._api.images():
                 for name in summary.get("RepoDigests") or ():
                     repository, _, text = name.partition("@")
+                    if repository == "<none>":  # what the engine shows of an image that lost its name
+                        continue
                     digest = Digest.parse(text)
                     tags = [t for t in summary.get("RepoTags") or () if t.startswith("localhost/")]
                     shown = name_and_tag(tags[0])[0] if tags else repository
@@ -164,21 +168,32 @@ class DockerEngine:
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
         """Run the plan to its end, remove the container, say how it ended and whether the inside room ran."""
-        request, inside = dict(plan.request), True
-        while True:
-            container = self._create(request)
-            try:
-                self._same_image(container, image)
-                problem = self._start(container)
-                if problem is None:
-                    return self._finish(container, plan.timeout, log, stop), inside
-                if inside and request["Entrypoint"][0] in problem:
-                    # no Python in the image: the user's command runs bare, and the record says so
-                    request, inside = plan.bare(tuple(request["Cmd"])), False
-                    continue
-                return _never_started(problem, self._now()), inside
-            finally:
+        container = self._create(plan.request)
+        try:
+            inside = self._has_program(container, plan.request["Entrypoint"][0], image)
+            if not inside:  # the user's command runs bare, and the record says so
                 self.remove(container)
+                container = self._create(plan.bare(tuple(plan.request["Cmd"])))
+            self._same_image(container, image)
+            problem = self._start(container)
+            if problem is not None:
+                return _never_started(problem, self._now()), inside
+            return self._finish(container, plan.timeout, log, stop), inside
+        finally:
+            self.remove(container)
+
+    def _has_program(self, container: str, name: str, image: ImageFacts) -> bool:
+        """Whether the image has `name` on its PATH; under an init process the start itself would not tell."""
+        folders = image.environment.get("PATH", _PATH).split(":")
+        return any(self._has_file(container, f"{folder}/{name}") for folder in folders)
+
+    def _has_file(self, container: str, path: str) -> bool:
+        with self._border():
+            url = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
+            answer = self._api.head(url, params={"path": path}, timeout=self._api.timeout)
+        if answer.status_code not in (200, 404):
+            raise EngineUnreachable(f"{self.address}: answered {answer.status_code} when asked for {path} in the image")
+        return answer.status_code == 200
 
     def _create(self, request: Mapping[str, Any]) -> str:
         with self._border():
