@@ -101,9 +101,9 @@ def locate(repo: str, *, env: Mapping[str, str]) -> Source:
 def relative(source: Source, address: str) -> str:
     """Address of a submodule as its repository means it; raises `UsageError` when a remote one names a local path."""
     if address.startswith(("./", "../")):
-        base = _remote(source.base) or source.base
+        base = (_remote(source.base) or source.base).rstrip("/")
         for step in address.rstrip("/").split("/"):
-            base = base.rstrip("/").rpartition("/")[0] if step == ".." else f"{base}/{step}" if step != "." else base
+            base = base.rpartition("/")[0] if step == ".." else f"{base}/{step}" if step != "." else base
         address = base
     if not source.local and not _remote(address):
         raise UsageError(f"{source.url}: a submodule of a remote repository names a local path: {address}")
