@@ -115,6 +115,27 @@ def test_a_spec_survives_its_own_dump(plain: dict[str, Any]) -> None:
         assert Spec.model_validate(dump) == first
 
 
+@given(SPECS)
+def test_a_spec_comes_back_from_its_canonical_bytes_and_hints(plain: dict[str, Any]) -> None:
+    first = Spec.model_validate(plain)
+    hints = {
+        "name": first.name,
+        "image": first.image.name,
+        "repo": first.code.repo if first.code else "",
+        "sources": {name: data.source for name, data in first.data.items()},
+        "resources": first.resources.model_dump(),
+        "labels": dict(first.labels),
+    }
+    again = Spec.of_identity(json.loads(first.canonical()), hints)
+    assert again.canonical() == first.canonical()
+    assert again == first
+
+
+def test_the_least_hints_are_enough() -> None:
+    again = Spec.of_identity(spec().identity(), {"name": "x", "image": "y"})
+    assert again.hash == spec().hash
+
+
 def test_golden_hashes_never_change() -> None:
     assert written(observed()) == HASHES.read_text()
 
