@@ -55,8 +55,8 @@ def problem(pattern: str) -> str:
         return "a pattern is relative to /outputs, without `.`, `..` or an empty name"
     if any("**" in name and name != "**" for name in names):
         return "`**` stands alone between slashes"
-    if pattern.count("**") > 4 or any(name.count("*") > 8 for name in names):
-        return "a pattern has at most 4 `**`, and 8 `*` in a name"
+    if names.count("**") > 4:
+        return "a pattern has at most 4 `**`"
     return _bad_set(pattern)
 
 
@@ -79,16 +79,23 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _name(pattern: str) -> str:
-    """One name of a pattern as a regular expression that never crosses a `/`."""
-    written, position = "", 0
+    """One name of a pattern as a regular expression that never crosses a `/`.
+
+    All but the last `*` take the least that fits and never reconsider: it decides the same, without backtracking.
+    """
+    parts, position = [""], 0
     while position < len(pattern):
         inside = _SET.match(pattern, position)
         if inside:
-            written += f"(?!/)[{'^' if inside[1] else ''}{_MEMBER.sub(_member, inside[2])}]"
+            parts[-1] += f"(?!/)[{'^' if inside[1] else ''}{_MEMBER.sub(_member, inside[2])}]"
+        elif pattern[position] == "*":
+            parts.append("")
         else:
-            written += {"*": "[^/]*", "?": "[^/]"}.get(pattern[position], re.escape(pattern[position]))
+            parts[-1] += "[^/]" if pattern[position] == "?" else re.escape(pattern[position])
         position = inside.end() if inside else position + 1
-    return written
+    if len(parts) == 1:
+        return parts[0]
+    return parts[0] + "".join(f"(?>[^/]*?{part})" for part in parts[1:-1]) + "[^/]*" + parts[-1]
 
 
 def _member(match: re.Match[str]) -> str:
