@@ -1,16 +1,27 @@
-"""The S3 server that integration tests share: SeaweedFS over HTTP on loopback, fresh for the session."""
+"""What integration tests share: an S3 server (SeaweedFS over HTTP on loopback), images, machines."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from executor.engine.container import DockerEngine
+from executor.engine.registry import serve
+from executor.errors import EngineUnreachable
 from executor.store.s3 import open_s3
 from executor.store.server import Server
+from tests.integration.site import SMALL, TORCH, Machine
+from tests.unit.engine.blobs import FolderBlobs
+
+SMALL_PROGRAMS = ("bin/sh", "bin/cat", "bin/sleep", "lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6")
+"""All that is in the small image."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +56,70 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     info = server.start()
     yield S3Server(info.endpoint, info.access_key, info.secret_key)
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def engine() -> DockerEngine:
+    """The engine at hand."""
+    found = DockerEngine(os.environ, lambda: datetime.now(UTC))
+    try:
+        found.observe()
+    except EngineUnreachable as error:
+        pytest.skip(f"no container engine: {error.message}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def torch_image(engine: DockerEngine) -> str:
+    """Name of an image with Python, numpy and torch that the engine has: EXECUTOR_TEST_IMAGE, or the one of `make`."""
+    named = os.environ.get("EXECUTOR_TEST_IMAGE", TORCH)
+    if engine.digest_of(named) is None:
+        pytest.skip(f"the engine has no image {named} with a digest: `make image` builds it")
+    return named
+
+
+@pytest.fixture(scope="session")
+def small_image(engine: DockerEngine, torch_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of an image with a shell and no Python, made of files of the torch image."""
+    tar = ("tar", "--create", "--directory=/", "--dereference", "--sort=name", "--mtime=@0", "--owner=0", "--group=0")
+    layer = subprocess.run(
+        ["docker", "run", "--rm", "--network=none", torch_image, *tar, *SMALL_PROGRAMS], capture_output=True, check=True
+    ).stdout
+    blobs = FolderBlobs(tmp_path_factory.mktemp("small"))
+    digest = blobs.image(layer)
+    with serve(blobs) as address:
+        reference = f"{address}/executor-test-small@{digest}"
+        engine.pull(reference, lambda *_: None)
+    engine.tag(digest, SMALL)
+    yield SMALL
+    subprocess.run(["docker", "image", "rm", "--force", SMALL, reference], capture_output=True, check=True)
+
+
+@pytest.fixture(scope="session")
+def images(torch_image: str, small_image: str) -> Mapping[str, str]:
+    """The images that specs of tests name, and what they are here."""
+    return {TORCH: torch_image, SMALL: small_image}
+
+
+MakeMachine = Callable[[str], Machine]
+
+
+@pytest.fixture
+def make_machine(tmp_path: Path, request: pytest.FixtureRequest) -> MakeMachine:
+    """Makes a machine whose store is a folder (`file`) or a new bucket of the S3 server (`s3`)."""
+
+    def make(kind: str) -> Machine:
+        folder = tmp_path / f"machine-{kind}"
+        folder.mkdir()
+        if kind == "file":
+            return Machine(folder, f"file:{folder}/store")
+        server: S3Server = request.getfixturevalue("s3_server")
+        return Machine(folder, server.fresh_bucket(), server.env)
+
+    return make
+
+
+@pytest.fixture
+def machine(make_machine: MakeMachine) -> Machine:
+    """A machine whose store is a folder."""
+    return make_machine("file")

@@ -1,0 +1,5 @@
+print("epoch 1 val_loss 1.5 acc 0.5")
+print("epoch 2 val_loss 5e-1 acc 0.75")
+print("epoch 3 val_loss 0.25")
+print("best val_loss 99")
+open("/outputs/done.txt", "w").write("done")

@@ -1,0 +1,1 @@
+echo "$HOSTNAME ${EXECUTOR_PARAM_UID:-1000} $((1 + 1))" >/outputs/hello.txt
