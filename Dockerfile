@@ -10,7 +10,7 @@ COPY debs /tmp/debs
 # What the base already has stays as it is there.
 RUN for deb in /tmp/debs/*.deb; do \
            dpkg-query -W -f '${Status}' "$(dpkg-deb -f "$deb" Package)" 2>/dev/null | grep -q 'ok installed' || echo "$deb"; \
-       done | xargs apt-get install -y --no-install-recommends --no-download \
+       done | xargs apt-get install -y --no-install-recommends \
     && ln -s python3 /usr/bin/python \
     && { grep -q ':1000:' /etc/passwd || echo 'runner:x:1000:1000:runner:/tmp:/bin/sh' >>/etc/passwd; } \
     && mkdir -p /code /data /outputs /run/executor \
