@@ -23,13 +23,13 @@ from executor.spec.canonical import Digest
 HERE = Path(__file__).parent
 LOCK = HERE / "ubuntu.lock"
 BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
-UBUNTU = {"python": "3.12", "glibc": "2.39"}
-"""What differs from the recipe, which is for Debian."""
 
 
 def wheels(context: Path) -> None:
-    """The wheels of requirements.lock that fit Ubuntu's Python."""
-    found = layers.wheelhouse(replace(Recipe.read(HERE), **UBUNTU), context.with_name(context.name + ".cache"))
+    """The wheels of requirements.lock that fit Ubuntu's Python and C library."""
+    found = layers.wheelhouse(
+        replace(Recipe.read(HERE), python="3.12", glibc="2.39"), context.with_name(context.name + ".cache")
+    )
     shutil.rmtree(context / "wheels", ignore_errors=True)
     shutil.copytree(found, context / "wheels")
 
