@@ -73,9 +73,9 @@ def execute(spec: Spec, site: Site, options: Options, *, reference: Record | Non
     tell = site.reporter.stage
     sweep(site.home, site.engine)  # (1)
     with open_workspace(site.home, site.new_attempt()) as space:
-        attempt = space.folder.name
+        attempt, before = space.folder.name, reference if rerun else None
         tell(f"checking the environment, image {spec.image.pinned}")
-        here = ready(spec, site, options.allow, reference if rerun else None)  # (2)
+        here = ready(spec, site, options.allow, before)  # (2)
         tell("inputs")
         inputs = take_inputs(spec, site, space, reference)  # (3)
         plan = make_plan(spec, place(spec, here, space, inputs.folders), allow=options.allow)  # (4)
@@ -85,7 +85,9 @@ def execute(spec: Spec, site: Site, options: Options, *, reference: Record | Non
             with LogKeeper(space.log, site.live_log(spec.hash, attempt), site.reporter.log) as log:
                 outcome, inside = site.engine.run(plan, here.image, log=log.write, stop=stop)  # (5)
             outcome = outcome.model_copy(update={"log_tail": log.tail, "log_dropped": log.dropped})
-            seen, findings = heard(spec, here, space.report, outcome, inside=inside, allow=options.allow)  # (6)
+            seen, findings = heard(
+                spec, here, space.report, inside=inside, reference=before, allow=options.allow
+            )  # (6)
             tell("keeping the result")
             ended = Ended(spec, attempt, outcome, seen, findings, inputs, options.allow, reference, rerun)
             with space.kept_on_failure():

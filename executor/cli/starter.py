@@ -20,8 +20,8 @@ def init_command(folder: Path, store: str | None, as_json: bool) -> int:
     """Put a starter spec and training script into DIR; they run as they are."""
     from executor.engine.code import first_commit
 
-    files = {entry.name: entry.read_bytes() for entry in resources.files("executor.starter").iterdir()
-             if entry.name.endswith((".py", ".yaml")) and entry.name != "__init__.py"}  # fmt: skip
+    template = resources.files("executor.cli") / "template"
+    files = {entry.name: entry.read_bytes() for entry in template.iterdir() if entry.is_file()}
     if taken := sorted(name for name in files if (folder / name).exists()):
         raise UsageError(f"{folder}: there is already {', '.join(taken)}", advice="name an empty folder")
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from executor.engine.interface import LogSink, Progress, name_and_tag, variables_of
+from executor.engine.outcome import ended, never_started, vanished
 from executor.engine.plan import LABEL, Plan
 from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
 from executor.facts import EngineFacts, ImageFacts, Outcome
@@ -177,7 +178,7 @@ class DockerEngine:
             self._same_image(container, image)
             problem = self._start(container)
             if problem is not None:
-                return _never_started(problem, self._now()), inside
+                return never_started(problem, self._now()), inside
             return self._finish(container, plan.timeout, log, stop), inside
         finally:
             self.remove(container)
@@ -244,9 +245,8 @@ class DockerEngine:
         pump.finish(time.monotonic())
         state = self._final_state(container)
         if state is None:
-            reason, now = "the container was removed by someone else", self._now()
-            return Outcome(exit_code=None, interrupted=True, reason=reason, started=now, finished=now)
-        return _outcome(state, timeout=timeout if timed_out else None, interrupted=interrupted)
+            return vanished(self._now())
+        return ended(state, timeout=timeout if timed_out else None, interrupted=interrupted)
 
     def _await_end(self, container: str, ended: threading.Event) -> None:
         """Set `ended` when the container no longer runs, or the engine is lost for good."""
@@ -315,37 +315,6 @@ class _LogPump(threading.Thread):
                 if len(piece) > skip:
                     self._sink(piece[skip:])
                 skip = max(0, skip - len(piece))
-
-
-def _never_started(problem: str, now: datetime) -> Outcome:
-    code = 126 if "permission denied" in problem.lower() or "format error" in problem.lower() else 127
-    return Outcome(exit_code=code, reason=f"the command could not be started: {problem}", started=now, finished=now)
-
-
-def _outcome(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
-    oom = bool(state.get("OOMKilled"))
-    reason = ""
-    if timeout is not None:
-        reason = f"stopped after its time limit of {timeout} s"
-    elif interrupted:
-        reason = "stopped by the user"
-    elif oom:
-        reason = "killed: it used more memory than resources.memory allows"
-    return Outcome(
-        exit_code=state["ExitCode"],
-        oom_killed=oom,
-        timed_out=timeout is not None,
-        interrupted=interrupted,
-        reason=reason,
-        started=_when(state["StartedAt"]),
-        finished=_when(state["FinishedAt"]),
-    )
-
-
-def _when(text: str) -> datetime:
-    """Read the engine's RFC 3339 time, whose nanoseconds Python 3.11 cannot hold."""
-    head, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{head}.{(fraction or '0')[:6].ljust(6, '0')}+00:00")
 
 
 def _reason(error: Exception) -> str:

@@ -22,15 +22,31 @@ USER = "1000:1000"
 """User and group of every run: never root."""
 LABEL = "io.repro-executor"
 """Prefix of the labels by which containers are found again."""
-REFUSED_INSIDE = 97
-"""Exit status by which the inside room refuses to start the user's program."""
 LOG_LIMIT = 64 * 2**20
 """Bytes of log that are kept of one run."""
 
-_KERNEL_PORTABLE = {"MKL_CBWR": "COMPATIBLE", "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3"}
-_OPENBLAS_CORE = {"avx2": "Haswell", "avx512": "SkylakeX"}
-_ONEDNN_ISA = {"avx2": "AVX2", "avx512": "AVX512_CORE"}
-_NUMPY_ABOVE_AVX2 = "X86_V4,AVX512_ICL,AVX512_SPR"
+_NUMPY_AVX512 = "X86_V4,AVX512_ICL,AVX512_SPR,AVX512F,AVX512CD,AVX512_SKX,AVX512_CLX,AVX512_CNL"
+_INSTRUCTIONS = {
+    "default": {
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NPY_DISABLE_CPU_FEATURES": f"{_NUMPY_AVX512},X86_V3,AVX2,FMA3",
+    },
+    "avx2": {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": _NUMPY_AVX512,
+    },
+    "avx512": {
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+        "OPENBLAS_CORETYPE": "SkylakeX",
+    },
+}
+"""What each numeric library calls an instruction set; numpy's names are of its versions before and since 2.4."""
+_PORTABLE = {"MKL_CBWR": "COMPATIBLE", "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,8 @@ class Placement:
     """The GPUs that were chosen."""
     gpu_request: str = "nvidia"
     """How the engine hands over GPUs: `nvidia` or `cdi`."""
+    pythonpath: str = ""
+    """`PYTHONPATH` that the image sets, kept behind ours."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +94,9 @@ def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = froze
         "Hostname": "executor",
         "User": USER,
         "WorkingDir": spec.workdir if spec.code else "/outputs",
-        "Entrypoint": ["python3", "-I", f"{CONTROL}/inside", "--"],
+        "Entrypoint": ["python3", f"{CONTROL}/inside", "--"],
         "Cmd": list(spec.arguments),
-        "Env": [f"{name}={value}" for name, value in sorted(variables(spec).items())],
+        "Env": [f"{name}={value}" for name, value in sorted(variables(spec, placement.pythonpath).items())],
         "Labels": {f"{LABEL}.attempt": placement.attempt, f"{LABEL}.spec": spec.hash.hex},
         "Tty": False,
         "OpenStdin": False,
@@ -94,24 +112,23 @@ def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = froze
     return Plan(request, files, spec.resources.timeout)
 
 
-def variables(spec: Spec) -> dict[str, str]:
+def variables(spec: Spec, pythonpath: str = "") -> dict[str, str]:
     """Environment variables of the run; a spec's own `env` cannot replace those that start processes alike."""
-    return {**_numeric(spec), **_gpu_variables(spec), **spec.env, **_fixed(spec), **param_variables(spec.params)}
+    numeric = _numeric(spec) | _gpu_variables(spec)
+    return {**numeric, **spec.env, **_fixed(spec, pythonpath), **param_variables(spec.params)}
 
 
-def _fixed(spec: Spec) -> dict[str, str]:
+def _fixed(spec: Spec, pythonpath: str) -> dict[str, str]:
     return {
         "HOME": "/tmp",  # noqa: S108 the container's own tmpfs
         "HOSTNAME": "executor",
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
-        "PYTHONHASHSEED": str(spec.seed % 2**32),
-        "PYTHONPATH": f"{CONTROL}/inside/boot",
+        # 64 bits folded into 32 as `inside/seed.py` does it for numpy
+        "PYTHONHASHSEED": str((spec.seed ^ spec.seed >> 32) & 0xFFFFFFFF),
+        "PYTHONPATH": f"{CONTROL}/inside/boot" + (f":{pythonpath}" if pythonpath else ""),
         "EXECUTOR_SEED": str(spec.seed),
-        "EXECUTOR_DETERMINISM": spec.determinism,
-        "EXECUTOR_THREADS": str(spec.cpu.threads),
-        "EXECUTOR_REPORT": f"{CONTROL}/report",
         "EXECUTOR_SPEC_HASH": spec.hash.hex,
     }
 
@@ -120,12 +137,11 @@ def _numeric(spec: Spec) -> dict[str, str]:
     threads = str(spec.cpu.threads)
     found = {
         "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "NUMEXPR_NUM_THREADS": threads,
         "OMP_DYNAMIC": "FALSE",
         "MKL_DYNAMIC": "FALSE",
-        "OMP_WAIT_POLICY": "passive",
+        "OMP_WAIT_POLICY": "passive",  # no MKL_NUM_THREADS: torch would follow it over a program's own OMP_NUM_THREADS
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -135,13 +151,11 @@ def _numeric(spec: Spec) -> dict[str, str]:
         "HF_HUB_OFFLINE": "0" if spec.network else "1",
         "HF_DATASETS_OFFLINE": "0" if spec.network else "1",
         "ATEN_CPU_CAPABILITY": spec.cpu.isa,
+        **_INSTRUCTIONS[spec.cpu.isa],
     }
-    if spec.cpu.isa in _ONEDNN_ISA:
-        found["ONEDNN_MAX_CPU_ISA"] = _ONEDNN_ISA[spec.cpu.isa]
-        found["OPENBLAS_CORETYPE"] = _OPENBLAS_CORE[spec.cpu.isa]
-    if spec.cpu.isa == "avx2":
-        found["NPY_DISABLE_CPU_FEATURES"] = _NUMPY_ABOVE_AVX2
-    return found | (_KERNEL_PORTABLE if spec.tier == "portable" else {})
+    if spec.determinism != "off":
+        found["TORCHINDUCTOR_DETERMINISTIC"] = "1"
+    return found | (_PORTABLE if spec.tier == "portable" else {})
 
 
 def _gpu_variables(spec: Spec) -> dict[str, str]:
@@ -155,16 +169,13 @@ def _gpu_variables(spec: Spec) -> dict[str, str]:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "NVIDIA_TF32_OVERRIDE": "0",
         "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",
-        "TORCHINDUCTOR_DETERMINISTIC": "1",
         "NVTE_ALLOW_NONDETERMINISTIC_ALGO": "0",
         "FLASH_ATTENTION_DETERMINISTIC": "1",
         "MAMBA_DETERMINISTIC": "1",
         "CAUSAL_CONV1D_DETERMINISTIC": "1",
-        "NCCL_ALGO": "Ring",
-        "NCCL_PROTO": "Simple",
-        "NCCL_NVLS_ENABLE": "0",
         "TF_DETERMINISTIC_OPS": "1",
         "XLA_FLAGS": "--xla_gpu_exclude_nondeterministic_ops=true",
+        **({"NCCL_ALGO": "Ring", "NCCL_PROTO": "Simple", "NCCL_NVLS_ENABLE": "0"} if spec.gpu.count > 1 else {}),
     }
 
 

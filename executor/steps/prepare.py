@@ -130,6 +130,7 @@ def place(spec: Spec, here: Environment, space: Workspace, data: Mapping[str, Pa
         cpus=choose_cpus(here.fingerprint.host.cpus, here.fingerprint.engine.cpus, spec.cpu.threads),
         gpus=here.gpus,
         gpu_request=next(iter(here.fingerprint.engine.gpu_requests), "nvidia"),
+        pythonpath=here.image.environment.get("PYTHONPATH", ""),
     )
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from executor.engine.plan import REFUSED_INSIDE
 from executor.environment import verify
 from executor.errors import EnvironmentMismatch
-from executor.facts import ContainerFacts, Finding, Fingerprint, Outcome, refused
+from executor.evidence.record import Record
+from executor.facts import ContainerFacts, Finding, Fingerprint, refused
 from executor.spec.model import Spec
 from executor.steps.prepare import Environment
 
@@ -28,24 +28,30 @@ SILENT = "the launcher in the container left no report"
 
 
 def heard(
-    spec: Spec, here: Environment, report: Path, outcome: Outcome, *, inside: bool, allow: frozenset[str]
-) -> tuple[Fingerprint, tuple[Finding, ...]]:  # fmt: skip
-    """Add what the container saw of itself to the fingerprint and the findings.
+    spec: Spec, here: Environment, report: Path, *, inside: bool, reference: Record | None, allow: frozenset[str]
+) -> tuple[Fingerprint, tuple[Finding, ...]]:
+    """Add what the container saw of itself to the fingerprint and the findings; a rerun's `reference` is compared too.
 
     Raises `EnvironmentMismatch` when the inside room refused to start the program.
     """
-    if inside and outcome.exit_code == REFUSED_INSIDE and (said := _findings(read(report / "refusal.json"))):
+    if bad := refused(_findings(read(report / "refusal.json"))):  # a child may have been the one refused
         raise EnvironmentMismatch(
             "refused from inside the container:\n"
-            + "\n".join(f"{f.field}: expected {f.expected}, found {f.observed}" for f in refused(said)),
-            findings=[*here.findings, *said],
-            advice=next((f.advice for f in refused(said) if f.advice), ""),
+            + "\n".join(f"{f.field}: expected {f.expected}, found {f.observed}" for f in bad),
+            findings=[*here.findings, *bad],
+            advice=next((f.advice for f in bad if f.advice), ""),
         )
     container = _container(report) if inside else ContainerFacts(checked=False, reason=BARE)
+    seen = here.fingerprint.model_copy(update={"container": container})
+    said = [f for name in ("launch.json", "torch.json") for f in _findings(read(report / name))]
+    late = verify.in_container(spec, container, seen.host, allow)
+    late = said + [f for f in late if f.field not in {one.field for one in said}]
+    if reference is not None:
+        again = verify.against_reference(spec, reference.fingerprint, seen, allow)
+        late += [f for f in again if f not in here.findings and f.field != "reference"]
     # the program has run: what is found now can warn, no longer refuse
-    late = [f.model_copy(update={"severity": "warn"}) if f.severity == "refuse" else f
-            for f in verify.in_container(spec, container, here.fingerprint.host, allow)]  # fmt: skip
-    return here.fingerprint.model_copy(update={"container": container}), (*here.findings, *late)
+    warned = [f.model_copy(update={"severity": "warn"}) if f.severity == "refuse" else f for f in late]
+    return seen, (*here.findings, *warned)
 
 
 def read(path: Path) -> dict[str, Any]:

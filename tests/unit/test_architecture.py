@@ -17,7 +17,7 @@ import executor
 ROOT = Path(executor.__file__).parent
 ROOMS = ("environment", "engine", "evidence", "store")
 LAYERS: Mapping[str, int] = (
-    {"errors": 0, "log": 0, "spec": 1, "facts": 2} | dict.fromkeys(ROOMS, 3) | {"steps": 4, "fleet": 6, "dashboard": 6, "cli": 7}
+    {"errors": 0, "log": 0, "spec": 1, "facts": 2} | dict.fromkeys(ROOMS, 3) | {"steps": 4, "fleet": 6, "dashboard": 6, "cli": 7, "__main__": 8}
 )
 """Imports point down, never sideways. A module beside `run` is part of its layer."""
 RUN_LAYER = 5

@@ -1,0 +1,48 @@
+"""The engine's account of a container becomes an outcome. Pure: no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from executor.facts import Outcome
+
+
+def never_started(problem: str, now: datetime) -> Outcome:
+    """The engine could not start the command; its status is what a shell would give: 126, or 127 when not found."""
+    code = 126 if "permission denied" in problem.lower() or "format error" in problem.lower() else 127
+    return Outcome(exit_code=code, reason=f"the command could not be started: {problem}", started=now, finished=now)
+
+
+def vanished(now: datetime) -> Outcome:
+    """The container is gone, and nobody saw its end."""
+    reason = "the container was removed by someone else"
+    return Outcome(exit_code=None, interrupted=True, reason=reason, started=now, finished=now)
+
+
+def ended(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
+    """The container's `State` after its end; `timeout` in seconds when that is what stopped it."""
+    oom = bool(state.get("OOMKilled"))
+    reason = ""
+    if timeout is not None:
+        reason = f"stopped after its time limit of {timeout} s"
+    elif interrupted:
+        reason = "stopped by the user"
+    elif oom:
+        reason = "killed: it used more memory than resources.memory allows"
+    return Outcome(
+        exit_code=state["ExitCode"],
+        oom_killed=oom,
+        timed_out=timeout is not None,
+        interrupted=interrupted,
+        reason=reason,
+        started=_when(state["StartedAt"]),
+        finished=_when(state["FinishedAt"]),
+    )
+
+
+def _when(text: str) -> datetime:
+    """Read the engine's RFC 3339 time, whose nanoseconds Python 3.11 cannot hold."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{(fraction or '0')[:6].ljust(6, '0')}+00:00")

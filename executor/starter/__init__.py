@@ -1,1 +1,0 @@
-"""What `executor init` writes."""

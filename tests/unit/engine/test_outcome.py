@@ -1,0 +1,42 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from executor.engine.outcome import ended, never_started, vanished
+from tests.fakes import NOON
+
+STATE = {
+    "ExitCode": 0, "OOMKilled": False,
+    "StartedAt": "2026-01-01T12:00:00.123456789Z", "FinishedAt": "2026-01-01T12:00:02Z",
+}  # fmt: skip
+
+
+def test_a_clean_end_has_no_reason() -> None:
+    found = ended(STATE, timeout=None, interrupted=False)
+    assert (found.exit_code, found.reason) == (0, "")
+    assert found.started == datetime(2026, 1, 1, 12, 0, 0, 123456, UTC)
+    assert found.runtime_s == pytest.approx(1.876544)
+
+
+@pytest.mark.parametrize(
+    ("state", "timeout", "interrupted", "reason"),
+    [
+        ({"ExitCode": 137, "OOMKilled": True}, None, False, "more memory than resources.memory allows"),
+        ({"ExitCode": 143}, 20, False, "time limit of 20 s"),
+        ({"ExitCode": 143}, None, True, "stopped by the user"),
+    ],
+)
+def test_other_ends_say_why(state: dict[str, object], timeout: int | None, interrupted: bool, reason: str) -> None:
+    found = ended(STATE | state, timeout=timeout, interrupted=interrupted)
+    assert reason in found.reason
+    assert (found.timed_out, found.interrupted) == (timeout is not None, interrupted)
+
+
+@pytest.mark.parametrize(("words", "code"), [("exec: not found", 127), ("permission denied", 126)])
+def test_a_command_that_cannot_start_ends_as_in_a_shell(words: str, code: int) -> None:
+    assert never_started(words, NOON).exit_code == code
+
+
+def test_a_container_that_is_gone_was_interrupted() -> None:
+    assert vanished(NOON).interrupted
+    assert vanished(NOON).exit_code is None
