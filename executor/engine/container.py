@@ -20,7 +20,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from executor.engine.interface import LogSink, Progress, name_and_tag, variables_of
-from executor.engine.outcome import ended, never_started, vanished
+from executor.engine.outcome import at_end, never_started, vanished
 from executor.engine.plan import LABEL, Plan
 from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
 from executor.facts import EngineFacts, ImageFacts, Outcome
@@ -246,7 +246,7 @@ class DockerEngine:
         state = self._final_state(container)
         if state is None:
             return vanished(self._now())
-        return ended(state, timeout=timeout if timed_out else None, interrupted=interrupted)
+        return at_end(state, timeout=timeout if timed_out else None, interrupted=interrupted)
 
     def _await_end(self, container: str, ended: threading.Event) -> None:
         """Set `ended` when the container no longer runs, or the engine is lost for good."""

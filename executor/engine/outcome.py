@@ -21,7 +21,7 @@ def vanished(now: datetime) -> Outcome:
     return Outcome(exit_code=None, interrupted=True, reason=reason, started=now, finished=now)
 
 
-def ended(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
+def at_end(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
     """The container's `State` after its end; `timeout` in seconds when that is what stopped it."""
     oom = bool(state.get("OOMKilled"))
     reason = ""

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from executor.engine.outcome import ended, never_started, vanished
+from executor.engine.outcome import at_end, never_started, vanished
 from tests.fakes import NOON
 
 STATE = {
@@ -12,7 +12,7 @@ STATE = {
 
 
 def test_a_clean_end_has_no_reason() -> None:
-    found = ended(STATE, timeout=None, interrupted=False)
+    found = at_end(STATE, timeout=None, interrupted=False)
     assert (found.exit_code, found.reason) == (0, "")
     assert found.started == datetime(2026, 1, 1, 12, 0, 0, 123456, UTC)
     assert found.runtime_s == pytest.approx(1.876544)
@@ -27,7 +27,7 @@ def test_a_clean_end_has_no_reason() -> None:
     ],
 )
 def test_other_ends_say_why(state: dict[str, object], timeout: int | None, interrupted: bool, reason: str) -> None:
-    found = ended(STATE | state, timeout=timeout, interrupted=interrupted)
+    found = at_end(STATE | state, timeout=timeout, interrupted=interrupted)
     assert reason in found.reason
     assert (found.timed_out, found.interrupted) == (timeout is not None, interrupted)
 
