@@ -26,6 +26,7 @@ image: $(READY) engine
 	$(BIN)/executor image build torch-cpu
 
 engine:
+	scripts/packages.sh
 	scripts/engine.sh
 
 data: $(READY)

@@ -60,7 +60,8 @@ def plain_docker(image_id: str) -> None:
     """The same options by hand."""
     command = ["docker", "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", "--init",
                "--user", USER, "--security-opt", "no-new-privileges", "--memory", "1g", "--memory-swap", "1g",
-               "--shm-size", "1g", "--pids-limit", "4096", "--cpuset-cpus", "0", "--tmpfs", "/tmp", image_id, "true"]  # fmt: skip
+               "--shm-size", "1g", "--pids-limit", "4096", "--cpuset-cpus", "0", "--tmpfs", "/tmp",
+               image_id, "true"]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
 
 

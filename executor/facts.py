@@ -20,7 +20,7 @@ Role = Literal["weights", "metrics", "file", "ignored"]
 class Fact(BaseModel):
     """A frozen observation; fields of a later version are ignored when an old program reads it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
 
 
 class Finding(Fact):

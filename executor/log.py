@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any, Literal
 
-import structlog
-
 Level = Literal["debug", "info", "warning", "error"]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(level: Level = "warning", *, json: bool = False) -> None:
     """Send events of at least `level` to stderr; called once, by `cli`."""
+    import structlog  # 50 ms that only who logs needs
+
     renderer: Any = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -26,4 +26,6 @@ def configure(level: Level = "warning", *, json: bool = False) -> None:
 
 def get_logger(name: str) -> Any:
     """A logger whose events carry `room=name`."""
+    import structlog
+
     return structlog.get_logger(room=name)

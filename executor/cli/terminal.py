@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 from executor.cli.output import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class Terminal:
@@ -18,15 +20,17 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False, log: bool = True) -> None:
         self._quiet, self._log, self._lock = quiet, log, threading.Lock()
-        self._console = Console(stderr=True, highlight=False)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._line = b""
 
     def __enter__(self) -> Terminal:
         if sys.stderr.isatty() and not self._quiet:
+            from rich.console import Console  # a pipe needs none of it
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._bars = Progress(*columns, console=self._console, transient=True)
+            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
             self._bars.start()
         return self
 
@@ -79,6 +83,6 @@ class Terminal:
 
     def _write(self, text: str) -> None:
         if self._bars:
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._bars.console.print(text, markup=False, soft_wrap=True)
         else:
             click.echo(text, err=True)

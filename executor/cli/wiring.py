@@ -16,8 +16,8 @@ import platformdirs
 import executor
 from executor.cli.output import say
 from executor.cli.terminal import Terminal
-from executor.engine.container import DockerEngine
 from executor.engine.inputs import Fetcher
+from executor.engine.interface import Engine
 from executor.errors import Interrupted, NotFound, UsageError
 from executor.spec.canonical import Digest
 from executor.steps.site import Reporter, Silent, Site, Stop
@@ -42,8 +42,10 @@ def home() -> Home:
     return Home(Path(named).resolve() if named else platformdirs.user_data_path("repro-executor"))
 
 
-def engine() -> DockerEngine:
+def engine() -> Engine:
     """The container engine that `DOCKER_HOST` or its default names."""
+    from executor.engine.container import DockerEngine  # docker-py takes 70 ms to import
+
     return DockerEngine(os.environ, now)
 
 
@@ -65,7 +67,7 @@ def store(url: str | None) -> Store:
 def site(url: str | None, reporter: Reporter | None = None) -> Site:
     """Everything that a run needs, for this machine."""
     return Site(
-        engine=engine(),
+        connect=engine,
         store=store(url),
         home=home(),
         inside=Path(executor.__file__).parent / "inside",
@@ -80,9 +82,13 @@ def site(url: str | None, reporter: Reporter | None = None) -> Site:
 
 def fetchers(environment: Mapping[str, str]) -> dict[str, Fetcher]:
     """How data comes from elsewhere, by scheme."""
+    from executor.engine.https import HttpsFetcher
     from executor.store.sources import fetch_prefix
 
-    return {"s3": lambda url, target, progress: fetch_prefix(url, target, environment, progress)}
+    return {
+        "s3": lambda url, target, progress: fetch_prefix(url, target, environment, progress),
+        "https": HttpsFetcher(),
+    }
 
 
 @contextmanager

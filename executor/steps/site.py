@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -76,7 +77,8 @@ class Stop:
 class Site:
     """One machine, one engine, one store."""
 
-    engine: Engine
+    connect: Callable[[], Engine]
+    """Gives the container engine; called when it is first needed."""
     store: Store
     home: Home
     inside: Path
@@ -92,6 +94,11 @@ class Site:
     """Version of this program."""
     reporter: Reporter = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The container engine."""
+        return self.connect()
 
     def live_log(self, spec_hash: Digest, attempt: str) -> Callable[[int, bytes], None]:
         """Publishes log segments for those who follow from elsewhere; a store that fails does not stop the run."""

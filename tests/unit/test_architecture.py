@@ -21,7 +21,7 @@ LAYERS: Mapping[str, int] = (
 )
 """Imports point down, never sideways. A module beside `run` is part of its layer."""
 RUN_LAYER = 5
-SPEC_ORDER = ("canonical", "globs", "scalars", "model")
+SPEC_ORDER = ("canonical", "globs", "complaints", "freeze", "scalars", "parameters", "sections", "model")
 """In `spec` each of these imports only earlier ones; the other modules stand above them."""
 
 OWNERS: Mapping[str, tuple[str, ...]] = {
