@@ -16,9 +16,10 @@ import executor
 
 ROOT = Path(executor.__file__).parent
 ROOMS = ("environment", "engine", "evidence", "store")
-LAYERS: Mapping[str, int] = (
-    {"errors": 0, "log": 0, "spec": 1, "facts": 2} | dict.fromkeys(ROOMS, 3) | {"steps": 4, "fleet": 6, "dashboard": 6, "cli": 7, "__main__": 8}
-)
+LAYERS: Mapping[str, int] = {
+    "errors": 0, "log": 0, "spec": 1, "facts": 2, **dict.fromkeys(ROOMS, 3), "steps": 4,
+    "fleet": 6, "dashboard": 6, "cli": 7, "__main__": 8,
+}  # fmt: skip
 """Imports point down, never sideways. A module beside `run` is part of its layer."""
 RUN_LAYER = 5
 SPEC_ORDER = ("canonical", "globs", "complaints", "freeze", "scalars", "parameters", "sections", "model")
