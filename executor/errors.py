@@ -107,7 +107,7 @@ class EnvironmentMismatch(ExecutorError):
 
     def as_json(self) -> dict[str, Any]:
         """Adds the findings to the base shape."""
-        return super().as_json() | {"status": "refused", "findings": [asdict(f) for f in self.findings]}
+        return super().as_json() | {"status": "refused", "findings": [dict(f) for f in self.findings]}
 
 
 class InputMismatch(EnvironmentMismatch):

@@ -16,9 +16,9 @@ from executor.engine.inputs import PreparedCode, PreparedData, prepare_code, pre
 from executor.engine.plan import Placement, Plan, make_plan
 from executor.environment import host as hosts
 from executor.environment import verify
-from executor.environment.checks import StoreFacts
+from executor.environment.checks import StoreFacts, mismatch
 from executor.environment.launch import choose_gpus
-from executor.errors import EnvironmentMismatch
+from executor.errors import EnvironmentMismatch, InputMismatch
 from executor.evidence.record import Record
 from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, refused
 from executor.spec.canonical import Digest
@@ -196,8 +196,17 @@ class Inputs:
 def take_inputs(spec: Spec, site: Site, space: Workspace, reference: Record | None) -> Inputs:
     """Put the commit's files at the attempt's `code`, and find or fetch every data tree.
 
-    Raises `InputMismatch` when something is not what the spec names, `SourceUnreachable` when it is nowhere.
+    Raises `InputMismatch` (with its finding) when something is not what the spec names, `SourceUnreachable` when it is
+    nowhere.
     """
+    try:
+        return _take_inputs(spec, site, space, reference)
+    except InputMismatch as error:
+        error.findings = (mismatch(error),)
+        raise
+
+
+def _take_inputs(spec: Spec, site: Site, space: Workspace, reference: Record | None) -> Inputs:
     code = None
     if spec.code:
         kept = reference.code if reference else None

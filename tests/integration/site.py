@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from executor.engine.plan import LABEL
 from executor.evidence.record import Record
@@ -80,10 +80,10 @@ class Machine:
         )  # fmt: skip
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words: object) -> subprocess.Popen[str]:
+    def start(self, *words: object, stderr: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start `executor WORDS…`; use it as a context manager."""
         return subprocess.Popen(
-            [EXECUTOR, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [EXECUTOR, *map(str, words)], stdout=subprocess.PIPE, stderr=stderr, text=True,
             env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -122,6 +122,28 @@ def project(folder: Path, spec: str, **files: str) -> Path:
     for name, text in {"spec_yaml": spec, **files}.items():
         (source / ".".join(name.rsplit("_", 1))).write_text(textwrap.dedent(text))
     return repository(source, folder, images={}) / "spec.yaml"
+
+
+SPEC = f"""
+version: 1
+name: small
+image: {SMALL}
+code: {{repo: .}}
+command: [sh, run.sh]
+seed: 1
+gpu: none
+resources: {{memory: 256MiB}}
+"""
+"""A draft that runs `run.sh` in the small image."""
+
+
+def locked(machine: Machine, script: str, more: str = "") -> tuple[Path, str]:
+    """Lock a spec that runs `script`; gives the spec and its hash."""
+    draft = project(machine.folder / "project", SPEC + more, run_sh=script)
+    spec = draft.with_name("spec.lock.yaml")
+    made = machine.run("lock", draft, "--output", spec)
+    assert made.code == 0, made
+    return spec, machine.run("hash", spec).out.strip()
 
 
 def commit(folder: Path) -> str:

@@ -17,21 +17,11 @@ import pytest
 
 from executor.spec.canonical import Digest
 from tests.integration.conftest import S3Server
-from tests.integration.site import EXECUTOR, SMALL, Machine, Ran, commit, containers, project, wait_until
+from tests.integration.site import EXECUTOR, SMALL, SPEC, Machine, Ran, commit, containers, locked, project, wait_until
 
 pytestmark = pytest.mark.engine
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
-SPEC = f"""
-version: 1
-name: small
-image: {SMALL}
-code: {{repo: .}}
-command: [sh, run.sh]
-seed: 1
-gpu: none
-resources: {{memory: 256MiB}}
-"""
 SCRIPT = """
 echo hello
 echo '{"step": 1, "loss": 0.5}' >/outputs/metrics.jsonl
@@ -75,14 +65,6 @@ def copy(finished: Finished, tmp_path: Path) -> Machine:
     """A machine with a copy of the finished run's store, and a home of its own."""
     shutil.copytree(finished.machine.folder / "store", tmp_path / "store")
     return Machine(tmp_path, f"file:{tmp_path}/store")
-
-
-def locked(machine: Machine, script: str, more: str = "") -> tuple[Path, str]:
-    """Lock a spec that runs `script`; gives the spec and its hash."""
-    draft = project(machine.folder / "project", SPEC + more, run_sh=script)
-    spec = draft.with_name("spec.lock.yaml")
-    assert machine.run("lock", draft, "--output", spec).code == 0
-    return spec, machine.run("hash", spec).out.strip()
 
 
 # What comes out -------------------------------------------------------------------------------------------------------
@@ -361,6 +343,7 @@ def test_data_that_changed_since_the_lock_is_refused(machine: Machine, small_ima
     (data / "a.csv").write_text("2\n")
     refused = machine.run("submit", "--json", spec)
     assert refused.code == 3, refused
+    assert [(one["field"], one["severity"]) for one in refused.json["findings"]] == [("data.numbers.hash", "refuse")]
     assert "data.numbers" in refused.err
     assert machine.run("ls", "--json").json == []
 
