@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -94,6 +94,7 @@ class FakeEngine:
         self.left: dict[str, str] = {}
         """Containers that a killed executor left: attempt id to container id."""
         self.has_python = True
+        self.loaded = b""
 
     def observe(self) -> EngineFacts:
         return ENGINE
@@ -111,6 +112,9 @@ class FakeEngine:
 
     def pull(self, reference: str, progress: EngineProgress) -> None:
         raise ImageNotFound(f"{reference}: nowhere")
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        self.loaded = b"".join(archive)
 
     def tag(self, digest: Digest, name: str) -> None:
         self.digests.add(digest)

@@ -7,9 +7,10 @@ from the container's state, found again by its id, after a reconnect if need be.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -30,8 +31,8 @@ STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
-_NO_PROGRAM = ("executable file not found", "no such file or directory", "no command specified", "permission denied",
-               "exec format error")  # fmt: skip
+_NO_PROGRAM = re.compile(r'exec: "|executable file|open executable')
+"""How runc and crun say that the program itself is at fault."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What engines set in an image that sets none."""
 _LOST = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.exceptions.Timeout,
@@ -158,6 +159,13 @@ class DockerEngine:
         except _LOST as error:
             raise EngineUnreachable(f"{self.address}: lost while pulling {reference}: {_reason(error)}") from error
 
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Take an image from the pieces of an OCI archive."""
+        with self._border():
+            for event in self._api.load_image(iter(archive)):
+                if "error" in event:
+                    raise EngineUnreachable(f"{self.address}: the image was not loaded: {event['error']}")
+
     def tag(self, digest: Digest, name: str) -> None:
         """Give the image of that digest a name for people."""
         found = self.image(digest)
@@ -221,7 +229,7 @@ class DockerEngine:
             self._api.start(container)
         except docker.errors.APIError as error:
             words = _reason(error)
-            if any(sign in words.lower() for sign in _NO_PROGRAM) and "mount" not in words.lower():
+            if _NO_PROGRAM.search(words):
                 return words
             advice = "the engine refused what the run needs; `executor doctor` says what this machine can do"
             raise EngineUnreachable(f"the engine could not start the run: {words}", advice=advice) from error

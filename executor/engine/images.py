@@ -6,6 +6,7 @@ read-only registry on loopback, so that the engine itself checks every byte agai
 
 from __future__ import annotations
 
+from executor.engine import layout
 from executor.engine.interface import Engine, Progress
 from executor.engine.oci import BlobSource
 from executor.engine.registry import serve
@@ -39,8 +40,11 @@ def resolve(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
 
 
 def restore(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progress) -> ImageFacts:
-    """Have the engine pull the image from the blobs of a store; its digest stays what it was."""
+    """Have the engine take the image from the blobs of a store; its digest stays what it was."""
     repository = ref.name.rpartition("/")[2]
+    if engine.observe().name == "podman":  # it speaks to no registry without TLS, on loopback neither
+        engine.load(layout.stream(stored, ref.pinned, f"{HERE}/{repository}:latest"))
+        return _held(engine, ref, "store")
     with serve(stored) as address:
         found = _pulled(engine, ref, f"{address}/{repository}@{ref.pinned}", progress, source="store")
     if ref.name.partition("/")[0] == HERE:
@@ -50,8 +54,12 @@ def restore(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
 
 def _pulled(engine: Engine, ref: ImageRef, reference: str, progress: Progress, *, source: str = "") -> ImageFacts:
     engine.pull(reference, progress)
+    return _held(engine, ref, source or ref.name)
+
+
+def _held(engine: Engine, ref: ImageRef, source: str) -> ImageFacts:
     found = engine.image(ref.pinned)
     if found is None:
-        raise ImageNotFound(f"{reference} was pulled, yet the engine has no image {ref.pinned}",
-                            advice="the registry answered with another image; do not trust it")  # fmt: skip
-    return found.model_copy(update={"source": source or ref.name})
+        raise ImageNotFound(f"{source} gave an image, yet the engine has none of {ref.pinned}",
+                            advice="it answered with another image; do not trust it")  # fmt: skip
+    return found.model_copy(update={"source": source})

@@ -39,6 +39,10 @@ class Engine(Protocol):
         """Pull `name@sha256:…`; raises `ImageNotFound` or `RegistryUnreachable`."""
         ...
 
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Take an image from the pieces of an OCI archive; raises `EngineUnreachable` when the engine refuses it."""
+        ...
+
     def tag(self, digest: Digest, name: str) -> None:
         """Give the image of that digest a name for people."""
         ...

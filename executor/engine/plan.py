@@ -197,7 +197,6 @@ def _host_config(spec: Spec, placement: Placement) -> dict[str, Any]:
         "CpusetCpus": ",".join(str(cpu) for cpu in placement.cpus),
         # charged to the run's memory limit, so no larger bound is needed; `exec` because compilers build there
         "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={resources.memory}"},  # noqa: S108
-        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_LIMIT), "max-file": "2"}},
         "RestartPolicy": {"Name": "no"},
         "Mounts": _mounts(spec, placement),

@@ -1,0 +1,49 @@
+"""An image's blobs as one OCI archive, streamed: for engines that will not pull from a registry without TLS.
+
+The archive is the OCI image layout in an uncompressed tar (image-spec, image-layout.md). Blobs go in as they are, so
+the image keeps its manifest digest.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from executor.engine.oci import MANIFEST_LIMIT, BlobSource, Descriptor, Manifest, media_type
+from executor.spec.canonical import CHUNK, Digest, canonical_bytes
+
+NAME = "org.opencontainers.image.ref.name"
+"""Annotation by which an archive says what its image is called."""
+
+
+def stream(source: BlobSource, digest: Digest, name: str) -> Iterator[bytes]:
+    """The archive of the image of `digest`, called `name`, in pieces of at most a mebibyte."""
+    with source.open(digest) as file:
+        manifest = file.read(MANIFEST_LIMIT)
+    entry = Descriptor(media_type(manifest), digest, len(manifest)).as_json() | {"annotations": {NAME: name}}
+    yield from _member("oci-layout", canonical_bytes({"imageLayoutVersion": "1.0.0"}))
+    yield from _member("index.json", canonical_bytes({"schemaVersion": 2, "manifests": [entry]}))
+    yield from _member(_path(digest), manifest)
+    for blob in Manifest.parse(manifest):
+        with source.open(blob.digest) as file:
+            yield from _copy(_path(blob.digest), file, blob.size)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _path(digest: Digest) -> str:
+    return f"blobs/sha256/{digest.hex}"
+
+
+def _member(name: str, data: bytes) -> Iterator[bytes]:
+    yield from _copy(name, io.BytesIO(data), len(data))
+
+
+def _copy(name: str, file: BinaryIO, size: int) -> Iterator[bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    yield info.tobuf(tarfile.GNU_FORMAT)
+    while piece := file.read(CHUNK):
+        yield piece
+    yield bytes(-size % tarfile.BLOCKSIZE)
