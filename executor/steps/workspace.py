@@ -133,7 +133,8 @@ def open_workspace(home: Home, attempt: str) -> Iterator[Workspace]:
             yield space
         finally:
             if not (space.folder / UNPUBLISHED).exists():
-                remove_tree(space.folder)
+                with _locked(home.attempts / _GATE, wait=True):
+                    remove_tree(space.folder)
 
 
 def hand_over(path: Path) -> None:
@@ -148,18 +149,21 @@ def hand_over(path: Path) -> None:
 
 
 def sweep(home: Home, engine: Engine) -> list[str]:
-    """Remove what killed executors left: containers whose attempt nobody works on, and their folders."""
+    """Remove what killed executors left: containers whose attempt nobody works on, and their folders.
+
+    The engine is asked only when something is left; an unpublished result is no such thing, its container is gone.
+    """
     swept = []
     with _locked(home.attempts / _GATE, wait=True):
-        left = [folder for folder in sorted(home.attempts.iterdir()) if folder.is_dir()]
+        left = [folder for folder in sorted(home.attempts.iterdir())
+                if folder.is_dir() and not (folder / UNPUBLISHED).exists()]  # fmt: skip
         containers = engine.attempts() if left else {}
         for folder in left:
             with contextlib.suppress(_Busy), _locked(folder / "lock"):
                 if folder.name in containers:
                     engine.remove(containers[folder.name])
-                if not (folder / UNPUBLISHED).exists():
-                    remove_tree(folder)
-                    swept.append(folder.name)
+                remove_tree(folder)
+                swept.append(folder.name)
     return swept
 
 
