@@ -53,7 +53,7 @@ class DockerEngine:
     def _api(self) -> docker.APIClient:
         if self._connected is None:
             with self._border():
-                self._connected = docker.APIClient(**self._options, version="auto", timeout=120)
+                self._connected = docker.APIClient(**self._options, version="auto", timeout=120, use_ssh_client=True)
         return self._connected
 
     @contextlib.contextmanager
