@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 WHEN = frozenset({"step", "epoch"})
 """Keys that say when a line was written; they are no metrics."""
@@ -38,17 +39,26 @@ def from_lines(lines: Iterable[bytes]) -> Metrics:
     for line in lines:
         if not line.strip():
             continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if not isinstance(entry, dict):
+        entry = _entry(line)
+        if entry is None:
             found.unreadable += 1
             continue
         for name, value in entry.items():
             if name not in WHEN and isinstance(value, (int, float)) and not isinstance(value, bool):
                 found.add(name, _number(value))
     return found
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """The object of one line; none when there is none, or a key is half a surrogate pair, which no text can hold."""
+    try:
+        entry = json.loads(line)
+        if isinstance(entry, dict):
+            "".join(entry).encode()
+            return entry
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def from_log(pattern: str, lines: Iterable[bytes], into: Metrics) -> None:

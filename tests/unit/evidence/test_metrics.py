@@ -34,3 +34,8 @@ def test_named_groups_of_the_log_are_metrics() -> None:
     )
     assert math.isnan(found.final["val_loss"])
     assert (found.final["loss"], found.unreadable) == (9.0, 1)
+
+
+def test_a_name_that_no_text_can_hold_is_unreadable() -> None:
+    found = from_lines([b'{"\\ud800": 1}', b'{"\\ud83d\\ude00": 2}'])
+    assert (found.final, found.unreadable) == ({"\U0001f600": 2.0}, 1)
