@@ -48,7 +48,8 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
     collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), LIMITS)
     files = _files(ended, space)
     record = _record(ended, collected, read_metrics(spec, collected, space), files, site)
-    if record.status == "succeeded" and (reference := ended.reference or finished(store, spec.hash)):
+    reference = ended.reference or finished(store, spec.hash)
+    if record.status == "succeeded" and reference:
         record = record.model_copy(update={"comparison": compare(reference, record)})
     store.put_spec(spec.hash, spec.canonical())
     blobs = [(space.staging / file.path, file.digest, file.size) for file in collected.files]
@@ -56,7 +57,7 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
     store.put_blobs(blobs, counter(site, "upload", sum(size for _, _, size in blobs)))
     store.put_record(spec.hash, record.attempt, record.to_json())
     if record.status == "succeeded":
-        store.put_reference(spec.hash, record.attempt)
+        store.put_reference(spec.hash, (reference or record).attempt)
     return record
 
 
