@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,10 +132,11 @@ def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str |
 def _follow(place: Store, found: Digest, attempt: str, *, follow: bool, show: bool) -> str:
     """Print segments as they come, until there is a record and no more of them."""
     parts: list[str] = []
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a segment may end within a character
     while True:
         ended = not follow or attempt in place.attempts(found)
         for segment in place.log_segments(found, attempt, len(parts)):
-            parts.append(output.plain(segment.decode("utf-8", "replace")))
+            parts.append(output.plain(decode(segment)))
             if show:
                 click.echo(parts[-1], nl=False)
         if ended:

@@ -27,8 +27,8 @@ def shared(function: F) -> F:
 
 
 def emit(document: Any) -> None:
-    """Write one JSON document to stdout."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+    """Write one JSON document to stdout, in ASCII: no name in it can be a terminal escape or half a character."""
+    click.echo(json.dumps(document, indent=1))
 
 
 def say(text: str) -> None:
@@ -67,10 +67,10 @@ def findings(found: Sequence[Mapping[str, Any]], *, every: bool = False) -> str:
             continue
         mark = "~" if one["allowed"] else marks[one["severity"]]
         seen = one["observed"] if one["severity"] == "info" else f"expected {one['expected']}, found {one['observed']}"
-        lines.append(f"  {mark} {one['field']}: {plain(seen)}{' (allowed)' if one['allowed'] else ''}")
+        lines.append(f"  {mark} {one['field']}: {seen}{' (allowed)' if one['allowed'] else ''}")
         if one["advice"] and one["severity"] != "info":
             lines.append(f"      → {one['advice']}")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def number(value: float) -> str:

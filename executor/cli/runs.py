@@ -10,7 +10,7 @@ import click
 from executor.cli import output
 from executor.cli.output import allow_option, emit, say, shared
 
-EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
+EXIT_FAILED, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 4, 130
 
 
 @click.command("submit")
@@ -31,13 +31,17 @@ def submit_command(
     options = Options(force=force, allow=frozenset(allow))
     with watched(store, quiet=quiet) as site:
         ready = [_ready(path, locking, site) for path in specs]
-        results = [submit(spec, site, options) for spec in ready]
-    views = [_view(result) for result in results]
+        views = []
+        for spec in ready:
+            views.append(_view(submit(spec, site, options)))
+            if site.stop.event.is_set():  # a wish that was put off while the run was kept
+                break
     if as_json:
-        emit(views[0] if len(views) == 1 else views)
+        emit(views[0] if len(specs) == 1 else views)
     else:
         click.echo("\n".join(summary(view) for view in views))
-    return next((code for code in map(_submit_code, views) if code), 0)
+    left_out = EXIT_INTERRUPTED if len(views) < len(ready) else 0
+    return next((code for code in map(_submit_code, views) if code), left_out)
 
 
 @click.command("rerun")
@@ -82,7 +86,7 @@ def _submit_code(view: dict[str, Any]) -> int:
 
 
 def summary(view: dict[str, Any]) -> str:
-    """One attempt for people."""
+    """One attempt for people; nothing that a run wrote reaches the terminal as an escape."""
     how = "answered from the store" if view["cached"] else f"{view['runtime_s']:.1f} s"
     lines = [f"{view['name']}  {view['spec_hash'][:12]}  {view['status']}  ({how})"]
     if view["status"] != "succeeded":
@@ -90,19 +94,19 @@ def summary(view: dict[str, Any]) -> str:
     if view["metrics"]:
         lines.append("  metrics   " + "  ".join(f"{k} {output.number(float(v))}" for k, v in view["metrics"].items()))
     for file in view["outputs"][:12]:
-        lines.append(f"  {file['role']:<9} {output.plain(file['path'])}  {output.size(file['size'])}  {file['digest']}")
+        lines.append(f"  {file['role']:<9} {file['path']}  {output.size(file['size'])}  {file['digest']}")
     if len(view["outputs"]) > 12:
         lines.append(f"  … and {len(view['outputs']) - 12} more files")
-    lines += [f"  refused   {output.plain(path)}: {why}" for path, why in view["refused_outputs"].items()]
+    lines += [f"  refused   {path}: {why}" for path, why in view["refused_outputs"].items()]
     if shown := output.findings(view["findings"]):
         lines.append(shown)
     lines.append(f"  stored    {view['store']}")
     if comparison := view["comparison"]:
         lines.append(f"  verdict   {comparison['verdict']}: {comparison['reason']}")
         lines += [
-            f"    {'=' if file['reference'] == file['observed'] else '≠'} {output.plain(file['path'])}"
+            f"    {'=' if file['reference'] == file['observed'] else '≠'} {file['path']}"
             f"  {file['reference'] or 'absent'}  {file['observed'] or 'absent'}"
             for file in comparison["files"][:20]
             if comparison["verdict"] != "identical" or len(comparison["files"]) <= 20
         ]
-    return "\n".join(lines)
+    return output.plain("\n".join(lines))

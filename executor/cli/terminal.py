@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from types import TracebackType
@@ -30,7 +31,7 @@ class Terminal:
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False, emoji=False), transient=True)
             self._bars.start()
         return self
 
@@ -84,5 +85,6 @@ class Terminal:
     def _write(self, text: str) -> None:
         if self._bars:
             self._bars.console.print(text, markup=False, soft_wrap=True)
-        else:
+            return
+        with contextlib.suppress(BrokenPipeError):  # whoever watched has left; the run goes on
             click.echo(text, err=True)
