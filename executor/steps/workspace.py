@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from executor.engine.interface import Engine
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, Interrupted
 
 RUN_UID = 1000
 """User id of every run inside its container."""
@@ -114,6 +114,9 @@ class Workspace:
         except ExecutorError as error:
             error.advice = f"{error.advice}; the result is kept in {self.folder}".lstrip("; ")
             raise
+        except KeyboardInterrupt:
+            advice = f"what the run left is kept in {self.folder}"
+            raise Interrupted("interrupted before the result was in the store", advice=advice) from None
         mark.unlink()
 
 
