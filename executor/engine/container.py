@@ -302,12 +302,14 @@ class _LogPump(threading.Thread):
     def __init__(self, api: docker.APIClient, container: str, sink: LogSink) -> None:
         super().__init__(daemon=True)
         self._api, self._container, self._sink = api, container, sink
-        self._seen, self._ended = 0, 0.0
+        self._seen, self._ended, self._given_up = 0, 0.0, False
 
     def run(self) -> None:
         """Follow the stream to its end, which need not be the container's."""
         with contextlib.suppress(docker.errors.DockerException, *_LOST):
             for piece in self._api.logs(self._container, stream=True, follow=True):
+                if self._given_up:
+                    return
                 self._seen += len(piece)
                 self._sink(piece)
         self._ended = time.monotonic()
@@ -315,7 +317,8 @@ class _LogPump(threading.Thread):
     def finish(self, ended: float) -> None:
         """After the container ended at monotonic time `ended`: wait for the stream, then fetch what it lacks."""
         self.join(timeout=30)
-        if self.is_alive() or self._ended > ended - 1:
+        self._given_up = self.is_alive()
+        if self._given_up or self._ended > ended - 1:
             return
         skip = self._seen
         with contextlib.suppress(docker.errors.DockerException, *_LOST):
