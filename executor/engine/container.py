@@ -46,14 +46,15 @@ class DockerEngine:
         """Prepare to talk to the engine that `DOCKER_HOST` (or its default) names; nothing is sent yet."""
         self._now = now
         self.address = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-        self._options = docker.utils.kwargs_from_env(environment=dict(environment))
+        self._environment = dict(environment)
         self._connected: docker.APIClient | None = None
 
     @property
     def _api(self) -> docker.APIClient:
         if self._connected is None:
             with self._border():
-                self._connected = docker.APIClient(**self._options, version="auto", timeout=120, use_ssh_client=True)
+                options = docker.utils.kwargs_from_env(environment=self._environment)
+                self._connected = docker.APIClient(**options, version="auto", timeout=120, use_ssh_client=True)
         return self._connected
 
     @contextlib.contextmanager
