@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli import output
-from executor.cli.output import emit, say, shared
+from executor.cli.output import emit, say, shared, show
 from executor.errors import NotFound
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def ls_command(store: str | None, as_json: bool) -> int:
              " ".join(f"{key}={output.number(float(value))}" for key, value in list(one["metrics"].items())[:4]))
             for one in views
         ]  # fmt: skip
-        click.echo(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
+        show(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
     return 0
 
 
@@ -85,17 +85,17 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
     if as_json:
         emit(document)
         return 0
-    click.echo(summary(document))
-    click.echo(f"  attempts  {len(every)}, identical in {same} of {of} that succeeded")
+    show(summary(document))
+    show(f"  attempts  {len(every)}, identical in {same} of {of} that succeeded")
     for one in every:
         mark = "*" if one.attempt == document["reference"] else " "
-        click.echo(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
+        show(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
     host, engine = record.fingerprint.host, record.fingerprint.engine
-    click.echo(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
-               f"{engine.name} {engine.version}")  # fmt: skip
+    show(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
+         f"{engine.name} {engine.version}")  # fmt: skip
     if record.status != "succeeded" and record.outcome.log_tail:
-        click.echo("  the last of its log:")
-        click.echo("\n".join(f"  │ {output.plain(line)}" for line in record.outcome.log_tail.splitlines()[-20:]))
+        show("  the last of its log:")
+        show("\n".join(f"  │ {line}" for line in record.outcome.log_tail.splitlines()[-20:]))
     return 0
 
 
@@ -165,7 +165,7 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
         listed = [{"path": file.path, "digest": str(file.digest), "size": file.size} for file in files]
         emit({"spec_hash": found.hex, "attempt": record.attempt, "folder": str(folder), "files": listed})
     else:
-        click.echo(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
+        show(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
     return 0
 
 

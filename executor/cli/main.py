@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import click
 
-from executor.cli.output import emit, plain, say
+from executor.cli.output import emit, say
 from executor.errors import ExecutorError
 
 COMMANDS = {
@@ -62,7 +62,7 @@ def main() -> None:
     """Run the command line; every error becomes a message and the exit code of its kind."""
     as_json = "--json" in sys.argv[1:]
     try:
-        code = app.main(standalone_mode=False)
+        code = app.main(prog_name="executor", standalone_mode=False)
     except click.exceptions.Abort:
         code = _fail({"error": "Interrupted", "message": "interrupted"}, 130, as_json=as_json)
     except click.exceptions.NoArgsIsHelpError as error:  # its message is the whole help
@@ -88,7 +88,7 @@ def _fail(
 ) -> int:
     if as_json:
         emit(document)
-    say(plain(f"{before}executor: {text or document['message']}"))
+    say(f"{before}executor: {text or document['message']}")
     if advice:
-        say(plain(f"  → {advice}"))
+        say(f"  → {advice}")
     return code

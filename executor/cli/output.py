@@ -33,12 +33,17 @@ def emit(document: Any) -> None:
 
 def say(text: str) -> None:
     """A message for people, on stderr."""
-    click.echo(text, err=True)
+    click.echo(plain(text), err=True)
+
+
+def show(text: str) -> None:
+    """A result for people, on stdout."""
+    click.echo(plain(text))
 
 
 def plain(text: str) -> str:
-    """Text that a run wrote, without terminal escapes and control characters."""
-    return _CONTROL.sub("", text)
+    """Text that others wrote, without terminal escapes and control characters; half a character is spelled out."""
+    return _CONTROL.sub("", text).encode("utf-8", "backslashreplace").decode()
 
 
 def size(count: float) -> str:
@@ -70,7 +75,7 @@ def findings(found: Sequence[Mapping[str, Any]], *, every: bool = False) -> str:
         lines.append(f"  {mark} {one['field']}: {seen}{' (allowed)' if one['allowed'] else ''}")
         if one["advice"] and one["severity"] != "info":
             lines.append(f"      → {one['advice']}")
-    return plain("\n".join(lines))
+    return "\n".join(lines)
 
 
 def number(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from executor.cli import output
-from executor.cli.output import allow_option, emit, say, shared
+from executor.cli.output import allow_option, emit, say, shared, show
 
 EXIT_FAILED, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 4, 130
 
@@ -39,7 +39,7 @@ def submit_command(
     if as_json:
         emit(views[0] if len(specs) == 1 else views)
     else:
-        click.echo("\n".join(summary(view) for view in views))
+        show("\n".join(summary(view) for view in views))
     left_out = EXIT_INTERRUPTED if len(views) < len(ready) else 0
     return next((code for code in map(_submit_code, views) if code), left_out)
 
@@ -60,7 +60,7 @@ def rerun_command(spec_hash: str, quiet: bool, allow: tuple[str, ...], store: st
     if as_json:
         emit(view)
     else:
-        click.echo(summary(view))
+        show(summary(view))
     return _submit_code(view) or (0 if view["verdict"] == "identical" else EXIT_DIFFERS)
 
 
@@ -86,7 +86,7 @@ def _submit_code(view: dict[str, Any]) -> int:
 
 
 def summary(view: dict[str, Any]) -> str:
-    """One attempt for people; nothing that a run wrote reaches the terminal as an escape."""
+    """One attempt for people."""
     how = "answered from the store" if view["cached"] else f"{view['runtime_s']:.1f} s"
     lines = [f"{view['name']}  {view['spec_hash'][:12]}  {view['status']}  ({how})"]
     if view["status"] != "succeeded":
@@ -109,4 +109,4 @@ def summary(view: dict[str, Any]) -> str:
             for file in comparison["files"][:20]
             if comparison["verdict"] != "identical" or len(comparison["files"]) <= 20
         ]
-    return output.plain("\n".join(lines))
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from executor.cli.output import emit, say, shared
+from executor.cli.output import emit, say, shared, show
 from executor.errors import UsageError
 
 
@@ -34,7 +34,7 @@ def init_command(folder: Path, store: str | None, as_json: bool) -> int:
     say(f"wrote {', '.join(sorted(files))} in {folder}")
     if not committed:
         say("commit them: a spec names a commit")
-    click.echo(f"executor submit --lock {folder / 'spec.yaml'}")
+    show(f"executor submit --lock {folder / 'spec.yaml'}")
     return 0
 
 
