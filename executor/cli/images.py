@@ -51,7 +51,11 @@ def pin_command(reference: str, store: str | None, as_json: bool) -> int:
     from executor.spec.scalars import ImageRef
     from executor.steps.locking import pin_image
 
-    ref = pin_image(engine(), ImageRef.parse(reference))
+    try:
+        wanted = ImageRef.parse(reference)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    ref = pin_image(engine(), wanted)
     if as_json:
         emit({"ref": str(ref), "digest": str(ref.pinned)})
     else:

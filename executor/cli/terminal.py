@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Terminal:
     """A reporter on stderr; use it as a context manager around the work."""
 
-    def __init__(self, *, quiet: bool = False, log: bool = True) -> None:
-        self._quiet, self._log, self._lock = quiet, log, threading.Lock()
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet, self._lock = quiet, threading.Lock()
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._line = b""
@@ -64,7 +64,7 @@ class Terminal:
 
     def log(self, piece: bytes) -> None:
         """Show whole lines of what the program printed, without terminal escapes."""
-        if not self._log:
+        if self._quiet:
             return
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:

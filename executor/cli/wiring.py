@@ -92,9 +92,9 @@ def fetchers(environment: Mapping[str, str]) -> dict[str, Fetcher]:
 
 
 @contextmanager
-def watched(url: str | None, *, quiet: bool = False, log: bool = True) -> Iterator[Site]:
+def watched(url: str | None, *, quiet: bool = False) -> Iterator[Site]:
     """A site whose run is shown on the terminal, and is stopped by Ctrl-C and SIGTERM."""
-    with Terminal(quiet=quiet, log=log) as terminal:
+    with Terminal(quiet=quiet) as terminal:
         here = site(url, terminal)
         with suppress(EngineUnreachable):  # an answer from the store needs no engine
             sweep(here.home, here.engine)

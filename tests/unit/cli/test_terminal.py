@@ -28,7 +28,7 @@ def test_a_pipe_gets_lines_and_no_bars(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with Terminal(quiet=True, log=False) as terminal:
+    with Terminal(quiet=True) as terminal:
         terminal.stage("inputs")
         terminal.progress("upload", 1, 2)
         terminal.log(b"one\n")
