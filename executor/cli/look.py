@@ -11,7 +11,7 @@ import click
 
 from executor.cli import output
 from executor.cli.output import emit, say, shared, show
-from executor.errors import NotFound
+from executor.errors import CorruptObject, NotFound
 
 if TYPE_CHECKING:
     from executor.evidence.record import Record
@@ -34,10 +34,14 @@ def ls_command(store: str | None, as_json: bool) -> int:
     from executor.steps.history import records
 
     place = open_store(store)
-    found = sorted(
-        (record for spec_hash in place.spec_hashes() for record in records(place, spec_hash)),
-        key=lambda record: record.created, reverse=True,
-    )  # fmt: skip
+    found, problem = [], None
+    for spec_hash in place.spec_hashes():
+        try:
+            found += records(place, spec_hash)
+        except CorruptObject as error:  # one wrong record does not hide the others
+            say(f"executor: {error.message}")
+            problem = error
+    found.sort(key=lambda record: record.created, reverse=True)
     views = [view(record, cached=False, store=place.attempt_url(record.spec_hash, record.attempt), outputs=False)
              for record in found]  # fmt: skip
     if as_json:
@@ -52,7 +56,7 @@ def ls_command(store: str | None, as_json: bool) -> int:
             for one in views
         ]  # fmt: skip
         show(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
-    return 0
+    return problem.exit_code if problem else 0
 
 
 @click.command("show")

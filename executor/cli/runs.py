@@ -34,12 +34,12 @@ def submit_command(
         views = []
         for spec in ready:
             views.append(_view(submit(spec, site, options)))
+            if not as_json:
+                show(summary(views[-1]))
             if site.stop.event.is_set():  # a wish that was put off while the run was kept
                 break
     if as_json:
         emit(views[0] if len(specs) == 1 else views)
-    else:
-        show("\n".join(summary(view) for view in views))
     left_out = EXIT_INTERRUPTED if len(views) < len(ready) else 0
     return next((code for code in map(_submit_code, views) if code), left_out)
 

@@ -62,8 +62,6 @@ class DockerEngine:
         """Map what docker-py and its transport raise to our words, once."""
         try:
             yield
-        except docker.errors.NotFound:
-            raise
         except (docker.errors.DockerException, *_LOST) as error:
             raise EngineUnreachable(
                 f"container engine at {self.address}: {_reason(error)}",
@@ -97,7 +95,7 @@ class DockerEngine:
 
     def image(self, digest: Digest) -> ImageFacts | None:
         """Find the image of that manifest digest, whatever its name here."""
-        with self._border():
+        with self._border(), contextlib.suppress(docker.errors.NotFound):  # removed while we looked
             for summary in self._api.images():
                 if any(name.endswith(f"@{digest}") for name in summary.get("RepoDigests") or ()):
                     return self._image_facts(summary["Id"], digest)
@@ -115,7 +113,8 @@ class DockerEngine:
                     digest = Digest.parse(text)
                     tags = [t for t in summary.get("RepoTags") or () if t.startswith("localhost/")]
                     shown = name_and_tag(tags[0])[0] if tags else repository
-                    found[shown, digest] = self._image_facts(summary["Id"], digest)
+                    with contextlib.suppress(docker.errors.NotFound):  # removed while we looked
+                        found[shown, digest] = self._image_facts(summary["Id"], digest)
         return [(f"{name}@{digest}", facts) for (name, digest), facts in sorted(found.items())]
 
     def _image_facts(self, image_id: str, digest: Digest) -> ImageFacts:

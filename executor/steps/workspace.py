@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,19 +151,21 @@ def hand_over(path: Path) -> None:
                 target.chmod(target.stat().st_mode | 0o666 | (0o111 if target.is_dir() else 0))
 
 
-def sweep(home: Home, engine: Engine) -> list[str]:
+def sweep(home: Home, connect: Callable[[], Engine]) -> list[str]:
     """Remove what killed executors left: containers whose attempt nobody works on, and their folders.
 
-    The engine is asked only when something is left; an unpublished result is no such thing, its container is gone.
+    The engine is connected only when something is left; an unpublished result is no such thing, its container is gone.
+    Raises `EngineUnreachable` with everything left as it is.
     """
     swept = []
     with _locked(home.attempts / _GATE, wait=True):
         left = [folder for folder in sorted(home.attempts.iterdir())
                 if folder.is_dir() and not (folder / UNPUBLISHED).exists()]  # fmt: skip
-        containers = engine.attempts() if left else {}
+        engine = connect() if left else None
+        containers = engine.attempts() if engine else {}
         for folder in left:
             with contextlib.suppress(_Busy), _locked(folder / "lock"):
-                if folder.name in containers:
+                if engine and folder.name in containers:
                     engine.remove(containers[folder.name])
                 remove_tree(folder)
                 swept.append(folder.name)

@@ -103,6 +103,14 @@ def test_a_reference_whose_record_is_gone_is_no_hit(world: World) -> None:
     assert world.submit(SPEC).cached
 
 
+def test_what_a_killed_executor_left_goes_even_when_the_answer_is_in_the_store(world: World) -> None:
+    submit(SPEC, world.site, Options())
+    (world.site.home.attempts / "old").mkdir()
+    world.engine.left = {"old": "c1"}
+    assert submit(SPEC, world.site, Options()).cached
+    assert (world.engine.removed, world.left) == (["c1"], [])
+
+
 def test_an_executor_killed_before_it_named_the_reference_has_finished_all_the_same(world: World) -> None:
     first = world.submit(SPEC).record
     del world.store.contents[f"{layout.run(SPEC.hash)}/reference.json"]

@@ -99,13 +99,6 @@ def test_a_signal_during_a_run_is_put_off_and_told(wired: World, capsys: pytest.
     assert isinstance(site.stop, Stop)
 
 
-def test_what_a_killed_executor_left_goes_even_when_the_answer_is_in_the_store(wired: World) -> None:
-    (wired.site.home.attempts / "old").mkdir()
-    wired.engine.left = {"old": "c1"}
-    with wiring.watched(None, quiet=True):
-        assert (wired.engine.removed, wired.left) == (["c1"], [])
-
-
 # Hashes that are cut short -----------------------------------------------------------------------------------------
 
 
