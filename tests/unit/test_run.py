@@ -104,10 +104,10 @@ def test_a_reference_whose_record_is_gone_is_no_hit(world: World) -> None:
 
 
 def test_what_a_killed_executor_left_goes_even_when_the_answer_is_in_the_store(world: World) -> None:
-    submit(SPEC, world.site, Options())
+    world.submit(SPEC)
     (world.site.home.attempts / "old").mkdir()
     world.engine.left = {"old": "c1"}
-    assert submit(SPEC, world.site, Options()).cached
+    assert world.submit(SPEC).cached
     assert (world.engine.removed, world.left) == (["c1"], [])
 
 
