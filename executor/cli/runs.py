@@ -10,6 +10,8 @@ import click
 from executor.cli import output
 from executor.cli.output import allow_option, emit, say, shared, show
 
+MOST_FILES = 20
+"""Files that are listed for people; `--json` has them all."""
 EXIT_FAILED, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 4, 130
 
 
@@ -93,20 +95,36 @@ def summary(view: dict[str, Any]) -> str:
         lines.append(f"  exit status {view['exit_code']}" + (f": {view['reason']}" if view["reason"] else ""))
     if view["metrics"]:
         lines.append("  metrics   " + "  ".join(f"{k} {output.number(float(v))}" for k, v in view["metrics"].items()))
-    for file in view["outputs"][:12]:
-        lines.append(f"  {file['role']:<9} {file['path']}  {output.size(file['size'])}  {file['digest']}")
-    if len(view["outputs"]) > 12:
-        lines.append(f"  … and {len(view['outputs']) - 12} more files")
+    width = max((len(file["path"]) for file in view["outputs"][:MOST_FILES]), default=0)
+    lines += [
+        f"  {file['role']:<9} {file['path']:<{width}}  {short(file['digest'])}  {output.size(file['size'])}"
+        for file in view["outputs"][:MOST_FILES]
+    ]
+    if len(view["outputs"]) > MOST_FILES:
+        lines.append(f"  … and {len(view['outputs']) - MOST_FILES} more files")
     lines += [f"  refused   {path}: {why}" for path, why in view["refused_outputs"].items()]
     if shown := output.findings(view["findings"]):
         lines.append(shown)
     lines.append(f"  stored    {view['store']}")
-    if comparison := view["comparison"]:
-        lines.append(f"  verdict   {comparison['verdict']}: {comparison['reason']}")
-        lines += [
-            f"    {'=' if file['reference'] == file['observed'] else '≠'} {file['path']}"
-            f"  {file['reference'] or 'absent'}  {file['observed'] or 'absent'}"
-            for file in comparison["files"][:20]
-            if comparison["verdict"] != "identical" or len(comparison["files"]) <= 20
-        ]
+    if view["comparison"]:
+        lines += _verdict(view["comparison"])
     return "\n".join(lines)
+
+
+def _verdict(comparison: dict[str, Any]) -> list[str]:
+    """The verdict, then every file that differs, then those that are the same, as far as there is room."""
+    lines = [f"  verdict   {comparison['verdict']}: {comparison['reason']}"]
+    files = sorted(comparison["files"], key=lambda file: file["reference"] == file["observed"])
+    for file in files[:MOST_FILES]:
+        before, after = short(file["reference"]), short(file["observed"])
+        lines.append(
+            f"    = {file['path']}  {after}" if before == after else f"    ≠ {file['path']}  {before} → {after}"
+        )
+    if len(files) > MOST_FILES:
+        lines.append(f"    … and {len(files) - MOST_FILES} more files")
+    return lines
+
+
+def short(digest: str | None) -> str:
+    """Enough of a digest to tell two apart by eye; `--json` has them whole."""
+    return f"{digest[:19]}…" if digest else "absent"
