@@ -65,6 +65,12 @@ def test_the_name_of_a_lock_file(name: str) -> None:
     assert lock_path(Path("folder", name)) == Path("folder/line.lock.yaml")
 
 
+def test_the_lock_file_of_another_draft_is_no_change(world: World, draft: Path) -> None:
+    lock_file(draft, world.site)
+    other = draft.rename(draft.with_name("other.yaml"))
+    assert lock_file(other, world.site).name == "other.lock.yaml"
+
+
 def test_other_uncommitted_changes_are_refused_by_name(world: World, draft: Path) -> None:
     (draft.parent / "train.py").write_text("print(2)\n")
     with pytest.raises(UncommittedChanges) as caught:
