@@ -8,13 +8,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from executor.engine.logs import LogKeeper
 from executor.engine.plan import make_plan
 from executor.errors import EngineUnreachable, NotFound
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.steps.history import finished, spec_of
+from executor.steps.listen import listen
 from executor.steps.prepare import place, ready, take_inputs, write_control
 from executor.steps.publish import Ended, publish
 from executor.steps.report import heard
@@ -60,8 +60,10 @@ def rerun(spec_hash: Digest, site: Site, options: Options) -> Result:
     _tidy(site)
     reference = finished(site.store, spec_hash)
     if reference is None:
-        raise NotFound(f"{spec_hash.hex}: no attempt of this spec has succeeded and is whole in the store",
-                       advice="submit the spec first; `executor ls` shows what there is")  # fmt: skip
+        raise NotFound(
+            f"{spec_hash.hex[:12]}: no attempt of this spec has succeeded and is whole in the store",
+            advice="a rerun needs a result to be held against; `executor show` says how the attempts ended",
+        )
     return execute(spec_of(site.store, reference), site, options, reference=reference, rerun=True)
 
 
@@ -84,9 +86,9 @@ def execute(spec: Spec, site: Site, options: Options, *, reference: Record | Non
         write_control(plan, site.inside, space)
         tell(f"running, attempt {attempt}")
         with site.stop.put_off() as stop:
-            with LogKeeper(space.log, site.live_log(spec.hash, attempt), site.reporter.log) as log:
-                outcome, inside = site.engine.run(plan, here.image, log=log.write, stop=stop)  # (4)
-            outcome = outcome.model_copy(update={"log_tail": log.tail, "log_dropped": log.dropped})
+            with listen(spec, space, site) as listener:
+                outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=stop)  # (4)
+            outcome = listener.heard(outcome)
             seen, findings = heard(
                 spec, here, space.report, inside=inside, reference=before, allow=options.allow
             )  # (5)

@@ -31,6 +31,8 @@ STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
+SILENT_AFTER = 30
+"""Seconds without a byte after which a stream that should have ended is given up."""
 _NO_PROGRAM = re.compile(r'exec: "|executable file|open executable')
 """How runc and crun say that the program itself is at fault."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -184,10 +186,12 @@ class DockerEngine:
                 self.remove(container)
                 container = self._create(plan.bare(tuple(plan.request["Cmd"])))
             self._same_image(container, image)
+            with self._border():
+                pump = _LogPump(self._api, container, log)
             problem = self._start(container)
             if problem is not None:
                 return never_started(problem, self._now()), inside
-            return self._finish(container, plan.timeout, log, stop), inside
+            return self._finish(container, plan.timeout, pump, stop), inside
         finally:
             self.remove(container)
 
@@ -237,8 +241,7 @@ class DockerEngine:
             raise EngineUnreachable(f"{self.address}: lost while starting the run: {_reason(error)}") from error
         return None
 
-    def _finish(self, container: str, timeout: int | None, log: LogSink, stop: threading.Event) -> Outcome:
-        pump = _LogPump(self._api, container, log)
+    def _finish(self, container: str, timeout: int | None, pump: _LogPump, stop: threading.Event) -> Outcome:
         pump.start()
         ended = threading.Event()
         threading.Thread(target=self._await_end, args=(container, ended), daemon=True).start()
@@ -297,17 +300,21 @@ class DockerEngine:
 
 
 class _LogPump(threading.Thread):
-    """Carries the container's log to a sink; a stream that broke with the engine is taken up where it broke."""
+    """Carries all that the program prints to a sink: attached before the start, it makes the program wait for us.
+
+    The engine's own log file is bounded and forgets; it only helps when the stream broke with the engine.
+    """
 
     def __init__(self, api: docker.APIClient, container: str, sink: LogSink) -> None:
         super().__init__(daemon=True)
         self._api, self._container, self._sink = api, container, sink
         self._seen, self._ended, self._given_up = 0, 0.0, False
+        self._stream = api.attach(container, stream=True, logs=False)
 
     def run(self) -> None:
         """Follow the stream to its end, which need not be the container's."""
         with contextlib.suppress(docker.errors.DockerException, *_LOST):
-            for piece in self._api.logs(self._container, stream=True, follow=True):
+            for piece in self._stream:
                 if self._given_up:
                     return
                 self._seen += len(piece)
@@ -315,8 +322,11 @@ class _LogPump(threading.Thread):
         self._ended = time.monotonic()
 
     def finish(self, ended: float) -> None:
-        """After the container ended at monotonic time `ended`: wait for the stream, then fetch what it lacks."""
-        self.join(timeout=30)
+        """After the container ended at monotonic time `ended`: take the rest, as long as there is any."""
+        seen = -1
+        while self.is_alive() and self._seen > seen:
+            seen = self._seen
+            self.join(SILENT_AFTER)
         self._given_up = self.is_alive()
         if self._given_up or self._ended > ended - 1:
             return

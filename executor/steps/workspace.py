@@ -104,6 +104,11 @@ class Workspace:
         """What the program printed."""
         return self.folder / "log.txt"
 
+    @property
+    def printed(self) -> Path:
+        """Numbers that were found in what the program printed."""
+        return self.folder / "printed.jsonl"
+
     @contextlib.contextmanager
     def kept_on_failure(self) -> Iterator[None]:
         """Around the publication of a result: unless it ends well, the folder stays, and no sweep removes it."""

@@ -98,6 +98,10 @@ class Api:
     def wait(self, container: str, *_: Any, **__: Any) -> Any:
         self._ask("wait", container)
 
+    def attach(self, container: str, *_: Any, **__: Any) -> Any:
+        self._ask("attach", container)
+        return iter(self.printed)
+
     def logs(self, container: str, *_: Any, **__: Any) -> Any:
         return iter(self.printed)
 

@@ -5,9 +5,19 @@ from typing import Any
 import pytest
 
 from executor.engine.outputs import Collected, Refused
+from executor.evidence.metrics import Metrics
 from executor.facts import Fingerprint, Outcome
 from executor.steps.prepare import Inputs, observe
-from executor.steps.publish import Ended, hints_of, publish, read_metrics, status_of
+from executor.steps.publish import (
+    PRINTED,
+    Ended,
+    hints_of,
+    publish,
+    read_metrics,
+    remarks,
+    status_of,
+    with_printed,
+)  # fmt: skip
 from executor.steps.workspace import Workspace, open_workspace
 from tests.fakes import NOON
 from tests.unit.evidence.samples import file
@@ -52,14 +62,46 @@ def test_hints_are_what_is_no_identity() -> None:
     assert hints.labels == {"team": "vision"}
 
 
-def test_metrics_of_the_log_are_added_to_those_of_the_file(tmp_path: Path) -> None:
+@pytest.fixture
+def space(tmp_path: Path) -> Workspace:
     space = Workspace(tmp_path)
     space.staging.mkdir()
-    (space.staging / "metrics.jsonl").write_text('{"loss": 1, "acc": 0.5}\n')
-    space.log.write_text("loss 2\nloss nan?\n")
-    spec = a_spec(metrics={"stdout": r"^loss (?P<loss>\S+)"})
-    found = read_metrics(spec, Collected((file("metrics.jsonl", "", "metrics"),), ()), space)
+    space.printed.touch()
+    return space
+
+
+def test_what_was_found_in_the_log_is_an_output_and_counts(space: Workspace) -> None:
+    space.printed.write_text('{"loss": 2.0}\n')
+    (found,) = with_printed(NOTHING, space).files
+    assert (found.path, found.role, found.size) == (PRINTED, "metrics", 14)
+    assert read_metrics((found,), space).final == {"loss": 2.0}
+
+
+def test_nothing_found_is_no_output(space: Workspace) -> None:
+    assert with_printed(NOTHING, space) == NOTHING
+
+
+def test_a_file_of_that_name_that_the_program_left_stays(space: Workspace) -> None:
+    space.printed.write_text('{"loss": 2.0}\n')
+    own = Collected((file(PRINTED, "mine"),), ())
+    assert with_printed(own, space) == own
+
+
+def test_metrics_of_all_files_count(space: Workspace) -> None:
+    (space.staging / "metrics.jsonl").write_text('{"loss": 1, "acc": 0.5}\noops\n')
+    (space.staging / PRINTED).write_text('{"loss": 2.0}\n')
+    found = read_metrics((file("metrics.jsonl", "", "metrics"), file(PRINTED, "", "metrics")), space)
     assert (found.final, found.unreadable) == ({"loss": 2.0, "acc": 0.5}, 1)
+
+
+def test_a_user_is_told_what_would_be_found_out_too_late() -> None:
+    spec = a_spec(metrics={"stdout": r"^loss (?P<loss>\S+)"})
+    ignored = Collected((file("tb/x", "1", "ignored"),), ())
+    assert [remark.field for remark in remarks(spec, ignored, Metrics(unreadable=2))] == [
+        "outputs", "metrics", "metrics.stdout",
+    ]  # fmt: skip
+    whole = Collected((file("model.pt", "1"), file(PRINTED, "1", "metrics")), ())
+    assert remarks(spec, whole, Metrics()) == []
 
 
 def test_everything_that_the_record_names_is_in_the_store(world: World) -> None:
@@ -67,6 +109,7 @@ def test_everything_that_the_record_names_is_in_the_store(world: World) -> None:
         (space.outputs / "model.pt").write_bytes(b"weights")
         (space.outputs / "same.pt").write_bytes(b"weights")
         space.log.write_bytes(b"log\n")
+        space.printed.touch()
         record = publish(ended(world), space, world.site)
     assert world.store.missing_blobs(record.blobs()) == []
     assert record == world.records(SPEC)[0]
@@ -79,6 +122,7 @@ def test_a_reference_that_appeared_during_the_run_is_compared_with(world: World)
     with open_workspace(world.site.home, "b") as space:
         (space.outputs / "model.pt").write_bytes(b"other weights")
         space.log.touch()
+        space.printed.touch()
         record = publish(ended(world, attempt="b"), space, world.site)
     assert record.comparison is not None
     assert (record.comparison.reference, record.comparison.verdict) == (first.attempt, "different")
@@ -89,5 +133,6 @@ def test_a_failure_is_neither_compared_nor_named(world: World) -> None:
     failed = DONE.model_copy(update={"exit_code": 1})
     with open_workspace(world.site.home, "b") as space:
         space.log.touch()
+        space.printed.touch()
         record = publish(ended(world, outcome=failed), space, world.site)
     assert (record.status, record.comparison, world.store.reference(SPEC.hash)) == ("failed", None, None)
