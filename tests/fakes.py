@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -91,15 +91,14 @@ class FakeEngine:
         """Called with the attempt's folder and the log sink; returns the exit status."""
         self.plans: list[Plan] = []
         self.removed: list[str] = []
-        self.left: dict[str, str] = {}
-        """Containers that a killed executor left: attempt id to container id."""
+        """Attempts that were asked to be removed."""
         self.has_python = True
         self.loaded = b""
 
     def observe(self) -> EngineFacts:
         return ENGINE
 
-    def image(self, digest: Digest) -> ImageFacts | None:
+    def image(self, digest: Digest, config: Digest | None = None) -> ImageFacts | None:
         if digest not in self.digests:
             return None
         return ImageFacts(digest=digest, id=f"id-{digest.hex[:8]}", size=1, architecture="amd64", environment={})
@@ -116,8 +115,8 @@ class FakeEngine:
     def load(self, archive: Iterable[bytes]) -> None:
         self.loaded = b"".join(archive)
 
-    def tag(self, digest: Digest, name: str) -> None:
-        self.digests.add(digest)
+    def tag(self, image: ImageFacts, name: str) -> None:
+        self.digests.add(image.digest)
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
         self.plans.append(plan)
@@ -125,8 +124,5 @@ class FakeEngine:
         code = self.program(Path(outputs).parent, log)
         return Outcome(exit_code=code, interrupted=stop.is_set(), started=NOON, finished=NOON), self.has_python
 
-    def attempts(self) -> Mapping[str, str]:
-        return self.left
-
-    def remove(self, container: str) -> None:
-        self.removed.append(container)
+    def remove(self, attempt: str) -> None:
+        self.removed.append(attempt)

@@ -72,7 +72,7 @@ class Launch:
     @property
     def local(self) -> bool:
         """Whether the engine's containers run on this machine."""
-        return self.engine.address.startswith(("unix:", "tcp://127.", "tcp://localhost", "http+unix:"))
+        return self.engine.local
 
 
 def choose_gpus(spec: Spec, host: HostFacts, allow: frozenset[str] = frozenset()) -> tuple[GpuFacts, ...]:

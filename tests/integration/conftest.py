@@ -15,6 +15,7 @@ import pytest
 from executor.engine.container import DockerEngine
 from executor.engine.registry import serve
 from executor.errors import EngineUnreachable
+from executor.spec.canonical import Digest
 from executor.store.s3 import open_s3
 from executor.store.server import Server
 from tests.integration.site import SMALL, TORCH, Machine
@@ -79,18 +80,26 @@ def torch_image(engine: DockerEngine) -> str:
 
 
 @pytest.fixture(scope="session")
-def small_image(engine: DockerEngine, torch_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of an image with a shell and no Python, made of files of the torch image."""
+def small_blobs(torch_image: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[FolderBlobs, Digest]:
+    """An image with a shell and no Python, made of files of the torch image."""
     tar = ("tar", "--create", "--directory=/", "--dereference", "--sort=name", "--mtime=@0", "--owner=0", "--group=0")
     layer = subprocess.run(
         ["docker", "run", "--rm", "--network=none", torch_image, *tar, *SMALL_PROGRAMS], capture_output=True, check=True
     ).stdout
     blobs = FolderBlobs(tmp_path_factory.mktemp("small"))
-    digest = blobs.image(layer)
+    return blobs, blobs.image(layer)
+
+
+@pytest.fixture(scope="session")
+def small_image(engine: DockerEngine, small_blobs: tuple[FolderBlobs, Digest]) -> Iterator[str]:
+    """Name of the small image, which the engine has."""
+    blobs, digest = small_blobs
     with serve(blobs) as address:
         reference = f"{address}/executor-test-small@{digest}"
         engine.pull(reference, lambda *_: None)
-    engine.tag(digest, SMALL)
+    found = engine.image(digest)
+    assert found
+    engine.tag(found, SMALL)
     yield SMALL
     subprocess.run(["docker", "image", "rm", "--force", SMALL, reference], capture_output=True, check=True)
 
