@@ -75,7 +75,7 @@ def unpack(pieces: Iterable[bytes], folder: Path) -> None:
                     _write(tar, info, folder, folder.joinpath(*names))
             rest = cast("IO[bytes]", tar.fileobj).read(CHUNK)
     except (tarfile.TarError, OSError) as error:
-        raise EngineUnreachable(f"{folder}: what the engine sent could not be written: {error}",
+        raise EngineUnreachable(f"{folder}: what the engine sent did not arrive whole: {error}",
                                 advice="make room on this disk, or submit again") from error  # fmt: skip
     if not rest or any(rest):
         raise _dishonest("no end")
