@@ -111,6 +111,11 @@ class EngineFacts(Fact):
     """Ways this engine gives a container GPUs: of `nvidia`, `cdi`; empty when it cannot."""
     cdi_devices: tuple[str, ...] = ()
 
+    @property
+    def local(self) -> bool:
+        """Whether its containers run on this machine, and see this machine's folders."""
+        return self.address.startswith(("unix:", "tcp://127.", "tcp://localhost", "http+unix:"))
+
 
 class ImageFacts(Fact):
     """An image as the engine has it."""

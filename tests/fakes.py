@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -96,8 +96,7 @@ class FakeEngine:
         """Called with the attempt's folder and the log sink; returns the exit status."""
         self.plans: list[Plan] = []
         self.removed: list[str] = []
-        self.left: dict[str, str] = {}
-        """Containers that a killed executor left: attempt id to container id."""
+        """Attempts that were asked to be removed."""
         self.has_python = True
         self.facts = ENGINE
         self.registry: set[Digest] = set()
@@ -110,7 +109,7 @@ class FakeEngine:
     def observe(self) -> EngineFacts:
         return self.facts
 
-    def image(self, digest: Digest) -> ImageFacts | None:
+    def image(self, digest: Digest, config: Digest | None = None) -> ImageFacts | None:
         if digest not in self.digests:
             return None
         return ImageFacts(digest=digest, id=f"id-{digest.hex[:8]}", size=1, architecture="amd64", environment={})
@@ -144,8 +143,8 @@ class FakeEngine:
             assert index is not None
             self.digests.update(Digest.parse(entry["digest"]) for entry in json.load(index)["manifests"])
 
-    def tag(self, digest: Digest, name: str) -> None:
-        self.names[name] = digest
+    def tag(self, image: ImageFacts, name: str) -> None:
+        self.names[name] = image.digest
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
         self.plans.append(plan)
@@ -153,11 +152,8 @@ class FakeEngine:
         code = self.program(Path(outputs).parent, log)
         return Outcome(exit_code=code, interrupted=stop.is_set(), started=NOON, finished=NOON), self.has_python
 
-    def attempts(self) -> Mapping[str, str]:
-        return self.left
-
-    def remove(self, container: str) -> None:
-        self.removed.append(container)
+    def remove(self, attempt: str) -> None:
+        self.removed.append(attempt)
 
 
 def _fetch(url: str, digest: Digest) -> bytes:

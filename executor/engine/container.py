@@ -20,10 +20,12 @@ import docker.utils
 import requests.exceptions
 import urllib3.exceptions
 
-from executor.engine.interface import LogSink, Progress, name_and_tag, variables_of
+from executor.engine.answers import engine_facts, image_facts, registry_error
+from executor.engine.interface import LogSink, Progress, name_and_tag
 from executor.engine.outcome import at_end, never_started, vanished
-from executor.engine.plan import LABEL, Plan
-from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
+from executor.engine.plan import LABEL, REPORT, Plan
+from executor.engine.remote import packed, unpack
+from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 
@@ -73,34 +75,15 @@ class DockerEngine:
     def observe(self) -> EngineFacts:
         """Look at the engine."""
         with self._border():
-            info, version = self._api.info(), self._api.version()
-        podman = any("podman" in part.get("Name", "").lower() for part in version.get("Components") or ())
-        cdi = tuple(d["ID"] for d in info.get("DiscoveredDevices") or () if d.get("Source") == "cdi")
-        requests_ = (["nvidia"] if "nvidia" in (info.get("Runtimes") or {}) and not podman else []) + ["cdi"] * bool(
-            cdi
-        )
-        return EngineFacts(
-            name="podman" if podman else "docker",
-            version=version["Version"],
-            api_version=version["ApiVersion"],
-            address=self.address,
-            architecture=info["Architecture"],
-            kernel=info["KernelVersion"],
-            cpus=info["NCPU"],
-            memory=info["MemTotal"],
-            storage_driver=info["Driver"],
-            cgroup_version=str(info.get("CgroupVersion", "")),
-            security=tuple(info.get("SecurityOptions") or ()),
-            gpu_requests=tuple(requests_),
-            cdi_devices=cdi,
-        )
+            return engine_facts(self.address, self._api.info(), self._api.version())
 
-    def image(self, digest: Digest) -> ImageFacts | None:
-        """Find the image of that manifest digest, whatever its name here."""
+    def image(self, digest: Digest, config: Digest | None = None) -> ImageFacts | None:
+        """Find the image of that manifest digest, or of that config digest, which is Docker's own id of an image."""
         with self._border(), contextlib.suppress(docker.errors.NotFound):  # removed while we looked
             for summary in self._api.images():
-                if any(name.endswith(f"@{digest}") for name in summary.get("RepoDigests") or ()):
-                    return self._image_facts(summary["Id"], digest)
+                names = summary.get("RepoDigests") or ()
+                if summary["Id"] == str(config) or any(name.endswith(f"@{digest}") for name in names):
+                    return image_facts(self._api.inspect_image(summary["Id"]), digest)
         return None
 
     def images(self) -> list[tuple[str, ImageFacts]]:
@@ -116,21 +99,8 @@ class DockerEngine:
                     tags = [t for t in summary.get("RepoTags") or () if t.startswith("localhost/")]
                     shown = name_and_tag(tags[0])[0] if tags else repository
                     with contextlib.suppress(docker.errors.NotFound):  # removed while we looked
-                        found[shown, digest] = self._image_facts(summary["Id"], digest)
+                        found[shown, digest] = image_facts(self._api.inspect_image(summary["Id"]), digest)
         return [(f"{name}@{digest}", facts) for (name, digest), facts in sorted(found.items())]
-
-    def _image_facts(self, image_id: str, digest: Digest) -> ImageFacts:
-        found = self._api.inspect_image(image_id)
-        config = found.get("Config") or {}
-        return ImageFacts(
-            digest=digest,
-            id=found["Id"],
-            size=found["Size"],
-            architecture=found["Architecture"],
-            environment=variables_of(config.get("Env")),
-            entrypoint=tuple(config.get("Entrypoint") or ()),
-            source="engine",
-        )
 
     def digest_of(self, reference: str) -> Digest | None:
         """Ask the engine for the digest of a tag, then its registry."""
@@ -144,7 +114,7 @@ class DockerEngine:
         except docker.errors.NotFound:
             return None
         except docker.errors.APIError as error:
-            raise _registry_error(reference, _reason(error)) from error
+            raise registry_error(reference, _reason(error)) from error
 
     def pull(self, reference: str, progress: Progress) -> None:
         """Pull `name@sha256:…`."""
@@ -152,12 +122,12 @@ class DockerEngine:
         try:
             for event in self._api.pull(name, tag=digest, stream=True, decode=True):
                 if "error" in event:
-                    raise _registry_error(reference, event["error"])
+                    raise registry_error(reference, event["error"])
                 detail = event.get("progressDetail") or {}
                 if "current" in detail:
                     progress(event.get("id", ""), detail["current"], detail.get("total", 0))
         except docker.errors.APIError as error:
-            raise _registry_error(reference, _reason(error)) from error
+            raise registry_error(reference, _reason(error)) from error
         except _LOST as error:
             raise EngineUnreachable(f"{self.address}: lost while pulling {reference}: {_reason(error)}") from error
 
@@ -168,22 +138,21 @@ class DockerEngine:
                 if "error" in event:
                     raise EngineUnreachable(f"{self.address}: the image was not loaded: {event['error']}")
 
-    def tag(self, digest: Digest, name: str) -> None:
-        """Give the image of that digest a name for people."""
-        found = self.image(digest)
-        if found is None:
-            raise ImageNotFound(f"the engine has no image {digest}")
+    def tag(self, image: ImageFacts, name: str) -> None:
+        """Give the image a name for people."""
         repository, tag = name_and_tag(name)
         with self._border():
-            self._api.tag(found.id, repository, tag)
+            self._api.tag(image.id, repository, tag)
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
-        """Run the plan to its end, remove the container, say how it ended and whether the inside room ran."""
-        container = self._create(plan.request)
+        """Run the plan to its end, remove what it needed, say how it ended and whether the inside room ran."""
         try:
+            if plan.carried:
+                self._carry(plan)
+            container = self._create(plan.request)
             inside = self._has_program(container, plan.request["Entrypoint"][0], image)
             if not inside:  # the user's command runs bare, and the record says so
-                self.remove(container)
+                self._remove(container)
                 container = self._create(plan.bare(tuple(plan.request["Cmd"])))
             self._same_image(container, image)
             with self._border():
@@ -191,9 +160,25 @@ class DockerEngine:
             problem = self._start(container)
             if problem is not None:
                 return never_started(problem, self._now()), inside
-            return self._finish(container, plan.timeout, pump, stop), inside
+            outcome = self._finish(container, plan.timeout, pump, stop)
+            self._bring_back(container, plan)
+            return outcome, inside
         finally:
-            self.remove(container)
+            self.remove(plan.attempt)
+
+    def _carry(self, plan: Plan) -> None:
+        """Fill the volumes of a plan; they are made by the container that mounts them, which never runs."""
+        carrier = self._create(plan.carrier)
+        with self._border():
+            self._api.put_archive(carrier, "/", packed(plan.carried))
+        self._remove(carrier)
+
+    def _bring_back(self, container: str, plan: Plan) -> None:
+        """Fetch what the run left, unless it is here already."""
+        for target in ("/outputs", REPORT) if plan.carried else ():
+            with self._border(), contextlib.suppress(docker.errors.NotFound):  # the container was removed by others
+                pieces, _ = self._api.get_archive(container, target)
+                unpack(pieces, plan.carried[target])
 
     def _has_program(self, container: str, name: str, image: ImageFacts) -> bool:
         """Whether the image has `name` on its PATH; under an init process the start itself would not tell."""
@@ -220,8 +205,7 @@ class DockerEngine:
         """Compare what the engine really took with what was verified, so that nothing can move in between."""
         with self._border():
             taken = self._api.inspect_container(container)["Image"]
-            digests = self._api.inspect_image(taken).get("RepoDigests") or []
-        if taken != image.id or not any(name.endswith(f"@{image.digest}") for name in digests):
+        if taken != image.id:
             raise EnvironmentMismatch(
                 f"image: expected {image.digest} ({image.id}), the engine took {taken}",
                 advice="the image was replaced while the run started; submit again",
@@ -287,13 +271,17 @@ class DockerEngine:
             return state
         return None
 
-    def attempts(self) -> Mapping[str, str]:
-        """Containers of ours that exist: attempt id to container id."""
+    def remove(self, attempt: str) -> None:
+        """Kill and remove all that there is of an attempt, by its label: containers and volumes."""
+        mine = {"label": f"{LABEL}.attempt={attempt}"}
         with self._border():
-            found = self._api.containers(all=True, filters={"label": f"{LABEL}.attempt"})
-        return {entry["Labels"][f"{LABEL}.attempt"]: entry["Id"] for entry in found}
+            for entry in self._api.containers(all=True, filters=mine):
+                self._remove(entry["Id"])
+            for volume in self._api.volumes(filters=mine)["Volumes"] or ():
+                with contextlib.suppress(docker.errors.NotFound):
+                    self._api.remove_volume(volume["Name"])
 
-    def remove(self, container: str) -> None:
+    def _remove(self, container: str) -> None:
         """Kill and remove a container; one that is gone already is fine."""
         with self._border(), contextlib.suppress(docker.errors.NotFound):
             self._api.remove_container(container, force=True, v=True)
@@ -340,10 +328,3 @@ class _LogPump(threading.Thread):
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "explanation", None) or error).strip()
-
-
-def _registry_error(reference: str, words: str) -> ImageNotFound | RegistryUnreachable:
-    low = words.lower()
-    if any(sign in low for sign in ("not found", "manifest unknown", "does not exist", "denied")):
-        return ImageNotFound(f"{reference}: {words}", advice="check the name and the digest, and that you may read it")
-    return RegistryUnreachable(f"{reference}: {words}", advice="check the network and the registry's name")

@@ -1,17 +1,19 @@
 """An image is found by its digest alone: in the engine, in its registry, in the store, in this order.
 
 No tag is ever followed: what is not there by its digest is not there. A stored image reaches the engine through a
-read-only registry on loopback, so that the engine itself checks every byte against the digest.
+read-only registry on loopback, so that the engine itself checks every byte against the digest. Where the engine cannot
+reach that, it loads an archive; it checks the config by its name and the layers by the config, so the proof is as good.
 """
 
 from __future__ import annotations
 
 from executor.engine import layout
 from executor.engine.interface import Engine, Progress
-from executor.engine.oci import BlobSource
+from executor.engine.oci import MANIFEST_LIMIT, BlobSource, Manifest
 from executor.engine.registry import serve
 from executor.errors import ImageNotFound, RegistryUnreachable
 from executor.facts import ImageFacts
+from executor.spec.canonical import Digest
 from executor.spec.scalars import ImageRef
 
 HERE = "localhost"
@@ -23,7 +25,7 @@ def resolve(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
 
     Raises `ImageNotFound` when no place has it, with what each one said.
     """
-    if found := engine.image(ref.pinned):
+    if found := held(engine, ref.pinned, stored):
         return found
     said = [f"the engine at hand has no image {ref.pinned}"]
     if ref.name.partition("/")[0] == HERE:
@@ -39,26 +41,34 @@ def resolve(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
     return restore(engine, ref, stored, progress)
 
 
+def held(engine: Engine, digest: Digest, stored: BlobSource) -> ImageFacts | None:
+    """The image when the engine has it: it says so, or has the config that the manifest of the store names."""
+    if (found := engine.image(digest)) or stored.size(digest) is None:
+        return found
+    with stored.open(digest) as file:
+        return engine.image(digest, Manifest.parse(file.read(MANIFEST_LIMIT)).config.digest)
+
+
 def restore(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progress) -> ImageFacts:
     """Have the engine take the image from the blobs of a store; its digest stays what it was."""
     repository = ref.name.rpartition("/")[2]
-    if engine.observe().name == "podman":  # it speaks to no registry without TLS, on loopback neither
+    facts = engine.observe()
+    if facts.name == "podman" or not facts.local:  # podman speaks to no registry without TLS, on loopback neither
         engine.load(layout.stream(stored, ref.pinned, f"{HERE}/{repository}:latest"))
-        return _held(engine, ref, "store")
+        return _same(ref, held(engine, ref.pinned, stored), "store")
     with serve(stored) as address:
         found = _pulled(engine, ref, f"{address}/{repository}@{ref.pinned}", progress, source="store")
     if ref.name.partition("/")[0] == HERE:
-        engine.tag(ref.pinned, ref.name)
+        engine.tag(found, ref.name)
     return found
 
 
 def _pulled(engine: Engine, ref: ImageRef, reference: str, progress: Progress, *, source: str = "") -> ImageFacts:
     engine.pull(reference, progress)
-    return _held(engine, ref, source or ref.name)
+    return _same(ref, engine.image(ref.pinned), source or ref.name)
 
 
-def _held(engine: Engine, ref: ImageRef, source: str) -> ImageFacts:
-    found = engine.image(ref.pinned)
+def _same(ref: ImageRef, found: ImageFacts | None, source: str) -> ImageFacts:
     if found is None:
         raise ImageNotFound(f"{source} gave an image, yet the engine has none of {ref.pinned}",
                             advice="it answered with another image; do not trust it")  # fmt: skip

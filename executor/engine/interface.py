@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from executor.engine.plan import Plan
@@ -23,8 +23,12 @@ class Engine(Protocol):
         """Look at the engine; raises `EngineUnreachable`."""
         ...
 
-    def image(self, digest: Digest) -> ImageFacts | None:
-        """The image of that manifest digest, whatever its name here; none when the engine does not have it."""
+    def image(self, digest: Digest, config: Digest | None = None) -> ImageFacts | None:
+        """The image of that manifest digest, whatever its name here; none when the engine does not have it.
+
+        `config` is the digest of the config blob that this manifest names. An engine that forgot the manifest, as
+        Docker does when it loads an archive, still knows the image by it, and it names every layer's content.
+        """
         ...
 
     def images(self) -> list[tuple[str, ImageFacts]]:
@@ -43,24 +47,20 @@ class Engine(Protocol):
         """Take an image from the pieces of an OCI archive; raises `EngineUnreachable` when the engine refuses it."""
         ...
 
-    def tag(self, digest: Digest, name: str) -> None:
-        """Give the image of that digest a name for people."""
+    def tag(self, image: ImageFacts, name: str) -> None:
+        """Give the image a name for people."""
         ...
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
-        """Run the plan to its end and remove the container.
+        """Run the plan to its end and remove all that the engine had of the attempt.
 
         Returns the outcome and whether the inside room ran. `stop` ends the run early (the outcome says interrupted).
         Raises `EnvironmentMismatch` when the engine would run another image, `EngineUnreachable` when it is lost.
         """
         ...
 
-    def attempts(self) -> Mapping[str, str]:
-        """Containers of ours that exist: attempt id to container id."""
-        ...
-
-    def remove(self, container: str) -> None:
-        """Kill and remove a container; one that is gone already is fine."""
+    def remove(self, attempt: str) -> None:
+        """Kill and remove all that there is of an attempt, by its label: containers and volumes."""
         ...
 
 

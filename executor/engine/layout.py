@@ -1,7 +1,7 @@
-"""An image's blobs as one OCI archive, streamed: for engines that will not pull from a registry without TLS.
+"""An image's blobs as one archive, streamed: for engines that cannot pull from a registry on loopback.
 
-The archive is the OCI image layout in an uncompressed tar (image-spec, image-layout.md). Blobs go in as they are, so
-the image keeps its manifest digest.
+The archive is the OCI image layout in an uncompressed tar (image-spec, image-layout.md), with the `manifest.json` that
+`docker load` reads. Blobs go in as they are, so the image keeps its config, and its manifest digest where engines can.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def stream(source: BlobSource, digest: Digest, name: str) -> Iterator[bytes]:
     yield from _member("oci-layout", canonical_bytes({"imageLayoutVersion": "1.0.0"}))
     yield from _member("index.json", canonical_bytes({"schemaVersion": 2, "manifests": [entry]}))
     yield from _member(_path(digest), manifest)
-    for blob in Manifest.parse(manifest):
+    parsed = Manifest.parse(manifest)
+    config, *layers = (_path(blob.digest) for blob in parsed)
+    yield from _member("manifest.json", canonical_bytes([{"Config": config, "RepoTags": [name], "Layers": layers}]))
+    for blob in parsed:
         with source.open(blob.digest) as file:
             yield from _copy(_path(blob.digest), file, blob.size)
     yield bytes(2 * tarfile.BLOCKSIZE)

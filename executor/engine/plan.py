@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from executor.facts import GpuFacts
 from executor.spec.canonical import canonical_bytes
-from executor.spec.model import Spec, param_variables
+from executor.spec.model import Gpu, Spec, param_variables
 
 CONTROL = "/run/executor"
 """Where the container finds its spec, its parameters and the inside room."""
@@ -22,6 +22,8 @@ USER = "1000:1000"
 """User and group of every run: never root."""
 LABEL = "io.repro-executor"
 """Prefix of the labels by which containers are found again."""
+REPORT = f"{CONTROL}/report"
+"""Where the inside room leaves what it says."""
 LOG_LIMIT = 64 * 2**20
 """Bytes of log that are kept of one run."""
 
@@ -51,7 +53,7 @@ _PORTABLE = {"MKL_CBWR": "COMPATIBLE", "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3"}
 
 @dataclass(frozen=True)
 class Placement:
-    """Where on this host one attempt runs."""
+    """Where one attempt runs."""
 
     attempt: str
     """Attempt id."""
@@ -64,11 +66,13 @@ class Placement:
     cpus: tuple[int, ...]
     """CPU numbers to run on, as many as the spec's threads."""
     gpus: tuple[GpuFacts, ...] = ()
-    """The GPUs that were chosen."""
+    """The GPUs that were chosen; none on another machine, whose GPUs cannot be seen from here."""
     gpu_request: str = "nvidia"
     """How the engine hands over GPUs: `nvidia` or `cdi`."""
     pythonpath: str = ""
     """`PYTHONPATH` that the image sets, kept behind ours."""
+    remote: bool = False
+    """Whether the engine is on another machine, to which folders must be carried."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ class Plan:
     """Control files by name, mounted read-only at `/run/executor/<name>`."""
     timeout: int | None
     """Seconds until the run is stopped."""
+    carried: Mapping[str, Path] = field(default_factory=dict)
+    """Folders here by their place in the container, for an engine that does not see them: it has volumes instead."""
+
+    @property
+    def attempt(self) -> str:
+        """Attempt id."""
+        return str(self.request["Labels"][f"{LABEL}.attempt"])
+
+    @property
+    def carrier(self) -> dict[str, Any]:
+        """The same request with all of it writable: of a container that is filled, and never started."""
+        host = self.request["HostConfig"]
+        mounts = [mount | {"ReadOnly": False} for mount in host["Mounts"]]
+        return {**self.request, "HostConfig": {**host, "ReadonlyRootfs": False, "Mounts": mounts}}
 
     def bare(self, arguments: tuple[str, ...]) -> dict[str, Any]:
         """The same request without the inside room, for images that have no Python."""
@@ -109,7 +127,8 @@ def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = froze
         "params.json": canonical_bytes(spec.params),
         "plan.json": canonical_bytes(_expectation(spec, placement, allow)),
     }
-    return Plan(request, files, spec.resources.timeout)
+    folders = {target: folder for target, (_, folder, _) in _folders(spec, placement).items()}
+    return Plan(request, files, spec.resources.timeout, carried=folders if placement.remote else {})
 
 
 def variables(spec: Spec, pythonpath: str = "") -> dict[str, str]:
@@ -200,30 +219,49 @@ def _host_config(spec: Spec, placement: Placement) -> dict[str, Any]:
         "LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_LIMIT), "max-file": "2"}},
         "RestartPolicy": {"Name": "no"},
         "Mounts": _mounts(spec, placement),
-        "DeviceRequests": _device_requests(placement) if spec.gpu else [],
+        "DeviceRequests": _device_requests(spec.gpu, placement) if spec.gpu else [],
+    }
+
+
+def _folders(spec: Spec, placement: Placement) -> dict[str, tuple[str, Path, bool]]:
+    """By place in the container: name, folder here, and whether the run may write to it."""
+    work = placement.work
+    return {
+        CONTROL: ("control", work / "control", False),
+        REPORT: ("report", work / "report", True),
+        "/outputs": ("outputs", work / "outputs", True),
+        **({"/code": ("code", work / "code", True)} if spec.code else {}),
+        **{f"/data/{name}": (f"data-{name}", path, False) for name, path in sorted(placement.data.items())},
     }
 
 
 def _mounts(spec: Spec, placement: Placement) -> list[dict[str, Any]]:
-    def bind(source: Path, target: str, *, writable: bool = False) -> dict[str, Any]:
-        return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": not writable}
+    def source(name: str, folder: Path) -> dict[str, Any]:
+        if not placement.remote:
+            return {"Type": "bind", "Source": str(folder)}
+        options = {"NoCopy": True, "Labels": {f"{LABEL}.attempt": placement.attempt}}
+        return {"Type": "volume", "Source": f"executor-{placement.attempt}-{name}", "VolumeOptions": options}
 
-    control = placement.work / "control"
     return [
-        bind(control / "inside", f"{CONTROL}/inside"),
-        *(bind(control / name, f"{CONTROL}/{name}") for name in ("spec.json", "params.json", "plan.json")),
-        bind(placement.work / "report", f"{CONTROL}/report", writable=True),
-        bind(placement.work / "outputs", "/outputs", writable=True),
-        *([bind(placement.work / "code", "/code", writable=True)] if spec.code else []),
-        *(bind(path, f"/data/{name}") for name, path in sorted(placement.data.items())),
+        {**source(name, folder), "Target": target, "ReadOnly": not writable}
+        for target, (name, folder, writable) in _folders(spec, placement).items()
     ]
 
 
-def _device_requests(placement: Placement) -> list[dict[str, Any]]:
+def _device_requests(gpu: Gpu, placement: Placement) -> list[dict[str, Any]]:
     uuids = [gpu.uuid for gpu in placement.gpus]
     if placement.gpu_request == "cdi":
-        return [{"Driver": "cdi", "DeviceIDs": [f"nvidia.com/gpu={uuid}" for uuid in uuids]}]
-    return [{"Driver": "nvidia", "DeviceIDs": uuids, "Capabilities": [["gpu", "compute", "utility"]]}]
+        names = map(str, range(gpu.count)) if placement.remote else uuids
+        return [{"Driver": "cdi", "DeviceIDs": [f"nvidia.com/gpu={name}" for name in names]}]
+    which = {"Count": gpu.count} if placement.remote else {"DeviceIDs": uuids}
+    return [{"Driver": "nvidia", **which, "Capabilities": [["gpu", "compute", "utility"]]}]
+
+
+def _expected_gpus(gpu: Gpu, placement: Placement) -> list[dict[str, str]]:
+    """Name and serial number of each GPU; the latter is empty where nobody could look before."""
+    if placement.remote:
+        return [{"name": gpu.type, "uuid": ""}] * gpu.count
+    return [{"name": gpu.name, "uuid": gpu.uuid} for gpu in placement.gpus]
 
 
 def _expectation(spec: Spec, placement: Placement, allow: frozenset[str]) -> dict[str, Any]:
@@ -234,7 +272,7 @@ def _expectation(spec: Spec, placement: Placement, allow: frozenset[str]) -> dic
             "cpus": len(placement.cpus),
             "torch": None,
             "isa": spec.cpu.isa,
-            "gpus": [{"name": gpu.name, "uuid": gpu.uuid} for gpu in placement.gpus],
+            "gpus": _expected_gpus(spec.gpu, placement) if spec.gpu else [],
         },
         "seed": spec.seed,
         "determinism": spec.determinism,

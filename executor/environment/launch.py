@@ -3,7 +3,7 @@
 In this order, every one reported (6 to 11 only when the spec asks for GPUs):
 
  1. `engine`              a known engine, new enough, with seccomp
- 2. `host`                the engine runs on this machine, so that what is seen here is what containers get
+ 2. `host`                the engine runs on this machine, whose folders and devices containers get
  3. `image.digest`        the engine has the image of the spec's digest
  4. `image.architecture`  the image is built for the engine's machine
  5. `cpu.isa`             the CPU has the instruction set that the spec caps numeric libraries at
@@ -72,7 +72,7 @@ class Launch:
     @property
     def local(self) -> bool:
         """Whether the engine's containers run on this machine."""
-        return self.engine.address.startswith(("unix:", "tcp://127.", "tcp://localhost", "http+unix:"))
+        return self.engine.local
 
 
 def choose_gpus(spec: Spec, host: HostFacts, allow: frozenset[str] = frozenset()) -> tuple[GpuFacts, ...]:
@@ -92,6 +92,10 @@ def _host(at: Launch) -> Answer:
     expected = "an engine on this machine"
     if at.local:
         return Answer(expected, at.engine.address)
+    if at.engine.name == "podman":
+        return Answer(
+            expected, at.engine.address, "refuse", "run Docker there: Podman's API cannot fill volumes with files"
+        )
     return Answer(expected, at.engine.address, "warn", "its CPU and GPUs are looked at from inside the container only")
 
 

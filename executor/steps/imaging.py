@@ -29,8 +29,9 @@ def build_image(recipe: Path, site: Site, *, update: bool, report: Callable[[str
     """Build the recipe, keep its blobs in the store and have the engine pull it by its digest."""
     made = build.build(recipe, Blobs(site.store), site.home.images, report, update=update)
     ref = ImageRef(f"{images.HERE}/{made.name}", made.digest)
-    if site.engine.image(made.digest) is None:
+    found = images.held(site.engine, made.digest, Blobs(site.store))
+    if found is None:
         report("the engine loads it")
-        images.restore(site.engine, ref, Blobs(site.store), site.reporter.progress)
-    site.engine.tag(made.digest, ref.name)
+        found = images.restore(site.engine, ref, Blobs(site.store), site.reporter.progress)
+    site.engine.tag(found, ref.name)
     return Built(str(ref), made.digest, made.size, made.changed)

@@ -69,12 +69,13 @@ def ready(spec: Spec, site: Site, allow: frozenset[str], reference: Record | Non
     """
     seen = observe(site)
     store = store_facts(site.store, site.now())
-    image = site.engine.image(spec.image.pinned)
+    image = images.held(site.engine, spec.image.pinned, Blobs(site.store))
     _check(spec, seen, image, store, allow, reference)
     image = images.resolve(site.engine, spec.image, Blobs(site.store), site.reporter.progress)
     findings = _check(spec, seen, image, store, allow, reference)
     seen = seen.model_copy(update={"image": image})
-    return Environment(seen, image, tuple(findings), choose_gpus(spec, seen.host, allow))
+    chosen = choose_gpus(spec, seen.host, allow) if seen.engine.local else ()
+    return Environment(seen, image, tuple(findings), chosen)
 
 
 def observe(site: Site) -> Fingerprint:
@@ -122,15 +123,17 @@ def refuse(findings: list[Finding]) -> None:
 
 def place(spec: Spec, here: Environment, space: Workspace, data: Mapping[str, Path]) -> Placement:
     """Choose CPUs and GPUs, and say where everything lies."""
+    host, engine = here.fingerprint.host, here.fingerprint.engine
     return Placement(
         attempt=space.folder.name,
         image=here.image.id,
         work=space.folder,
         data=data,
-        cpus=choose_cpus(here.fingerprint.host.cpus, here.fingerprint.engine.cpus, spec.cpu.threads),
+        cpus=choose_cpus(host.cpus if engine.local else (), engine.cpus, spec.cpu.threads),
         gpus=here.gpus,
-        gpu_request=next(iter(here.fingerprint.engine.gpu_requests), "nvidia"),
+        gpu_request=next(iter(engine.gpu_requests), "nvidia"),
         pythonpath=here.image.environment.get("PYTHONPATH", ""),
+        remote=not engine.local,
     )
 
 
@@ -172,6 +175,7 @@ def write_control(plan: Plan, inside: Path, space: Workspace) -> None:
         target = space.control / "inside" / source.relative_to(inside)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
+    (space.control / "report").mkdir()  # the report is mounted over it
 
 
 def hash_cache(site: Site) -> HashCache:

@@ -157,21 +157,18 @@ def hand_over(path: Path) -> None:
 
 
 def sweep(home: Home, connect: Callable[[], Engine]) -> list[str]:
-    """Remove what killed executors left: containers whose attempt nobody works on, and their folders.
+    """Remove what killed executors left: containers and volumes of attempts that nobody works on, and their folders.
 
     The engine is connected only when something is left; an unpublished result is no such thing, its container is gone.
     Raises `EngineUnreachable` with everything left as it is.
     """
     swept = []
     with _locked(home.attempts / _GATE, wait=True):
-        left = [folder for folder in sorted(home.attempts.iterdir())
-                if folder.is_dir() and not (folder / UNPUBLISHED).exists()]  # fmt: skip
-        engine = connect() if left else None
-        containers = engine.attempts() if engine else {}
-        for folder in left:
+        for folder in sorted(home.attempts.iterdir()):
+            if not folder.is_dir() or (folder / UNPUBLISHED).exists():
+                continue
             with contextlib.suppress(_Busy), _locked(folder / "lock"):
-                if engine and folder.name in containers:
-                    engine.remove(containers[folder.name])
+                connect().remove(folder.name)
                 remove_tree(folder)
                 swept.append(folder.name)
     return swept

@@ -97,7 +97,9 @@ def small_image(engine: DockerEngine, small_blobs: tuple[FolderBlobs, Digest]) -
     with serve(blobs) as address:
         reference = f"{address}/executor-test-small@{digest}"
         engine.pull(reference, lambda *_: None)
-    engine.tag(digest, SMALL)
+    found = engine.image(digest)
+    assert found
+    engine.tag(found, SMALL)
     yield SMALL
     subprocess.run(["docker", "image", "rm", "--force", SMALL, reference], capture_output=True, check=True)
 

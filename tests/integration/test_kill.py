@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from executor.engine.container import DockerEngine
+from executor.engine.plan import LABEL
 from executor.spec.canonical import Digest
 from executor.steps.history import records
 from tests.integration.conftest import S3Server
-from tests.integration.site import PATIENCE, Machine, containers, locked
+from tests.integration.site import PATIENCE, Machine, containers, docker, locked
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -49,7 +49,6 @@ class Run:
     """How many the store held before it."""
     others: frozenset[Path]
     """Attempts that were left before it."""
-    engine: DockerEngine
 
     def said(self, words: str) -> bool:
         return words in self.stderr.read_text()
@@ -62,7 +61,7 @@ class Run:
 
     def created(self) -> bool:
         folders = attempts(self.machine) - self.others
-        return bool({folder.name for folder in folders} & self.engine.attempts().keys())
+        return any(docker("ps", "-aq", f"--filter=label={LABEL}.attempt={folder.name}") for folder in folders)
 
 
 MOMENTS: Mapping[str, Callable[[Run], bool]] = {
@@ -103,12 +102,12 @@ def with_seed(spec: Path, seed: int) -> Path:
     return target
 
 
-def kill_at(machine: Machine, spec: Path, now: Callable[[Run], bool], engine: DockerEngine, *more: str) -> int | None:
+def kill_at(machine: Machine, spec: Path, now: Callable[[Run], bool], *more: str) -> int | None:
     """Submit, kill when `now` is true; gives the exit status, None when it had ended by itself."""
     spec_hash = Digest(machine.run("hash", spec).out.strip())
     stderr = machine.folder / "stderr.txt"
     with stderr.open("w") as file:
-        run = Run(machine, spec_hash, stderr, count_blobs(machine), attempts(machine), engine)
+        run = Run(machine, spec_hash, stderr, count_blobs(machine), attempts(machine))
         with machine.start("submit", "--json", spec, *more, stderr=file) as process:
             deadline = time.monotonic() + PATIENCE
             while process.poll() is None and not now(run):
@@ -138,25 +137,25 @@ def check_next(machine: Machine, spec: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at(moment: str, base: tuple[Machine, Path], engine: DockerEngine) -> None:
+def test_killed_at(moment: str, base: tuple[Machine, Path]) -> None:
     machine, spec = base
     spec = with_seed(spec, 100 + list(MOMENTS).index(moment))
-    status = kill_at(machine, spec, MOMENTS[moment], engine)
+    status = kill_at(machine, spec, MOMENTS[moment])
     assert status == -9 or moment not in EARLY, "the kill came too late"
     check_store(machine, Digest(machine.run("hash", spec).out.strip()))
     check_next(machine, spec)
 
 
-def test_killed_while_it_repeated_a_known_run(base: tuple[Machine, Path], engine: DockerEngine) -> None:
+def test_killed_while_it_repeated_a_known_run(base: tuple[Machine, Path]) -> None:
     machine, spec = base
     spec = with_seed(spec, 50)
     assert machine.run("submit", "--quiet", spec).code == 0
-    assert kill_at(machine, spec, MOMENTS["running"], engine, "--force") == -9
+    assert kill_at(machine, spec, MOMENTS["running"], "--force") == -9
     check_next(machine, spec)
 
 
 @pytest.mark.s3
-def test_killed_at_random_moments(s3_server: S3Server, small_image: str, engine: DockerEngine, tmp_path: Path) -> None:
+def test_killed_at_random_moments(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path, s3_server.fresh_bucket(), s3_server.env)
     spec, _ = locked(machine, SCRIPT)
     started = time.monotonic()
@@ -165,6 +164,6 @@ def test_killed_at_random_moments(s3_server: S3Server, small_image: str, engine:
     for number in range(RANDOM_KILLS):
         moment = time.monotonic() + draw.uniform(0, whole)
         this = with_seed(spec, 1000 + number)
-        kill_at(machine, this, lambda _, moment=moment: time.monotonic() > moment, engine)  # type: ignore[misc]
+        kill_at(machine, this, lambda _, moment=moment: time.monotonic() > moment)  # type: ignore[misc]
         check_store(machine, Digest(machine.run("hash", this).out.strip()))
         check_next(machine, this)

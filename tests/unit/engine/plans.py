@@ -42,7 +42,8 @@ def planned(spec: dict[str, Any], **changes: Any) -> Plan:
 
 def written(plan: Plan) -> str:
     files = {name: content.decode() for name, content in plan.files.items()}
-    shown = {"request": plan.request, "files": files, "timeout": plan.timeout}
+    carried = {target: str(folder) for target, folder in plan.carried.items()}
+    shown = {"request": plan.request, "files": files, "timeout": plan.timeout, "carried": carried}
     return json.dumps(shown, indent=1, sort_keys=True) + "\n"
 
 
@@ -51,6 +52,8 @@ PLANS = {
     "gpu": planned(GPU_RUN),
     "gpu_cdi": planned(GPU_RUN, gpu_request="cdi"),
     "bare": planned(BARE),
+    "remote": planned(GPU_RUN, remote=True, gpus=()),
+    "remote_cdi": planned(GPU_RUN, remote=True, gpus=(), gpu_request="cdi"),
 }
 
 if __name__ == "__main__":

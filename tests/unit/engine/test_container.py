@@ -115,6 +115,12 @@ class Api:
     def remove_container(self, container: str, *_: Any, **__: Any) -> None:
         self._ask("remove", container)
 
+    def volumes(self, *_: Any, **__: Any) -> Any:
+        return {"Volumes": [{"Name": "executor-a-outputs"}]}
+
+    def remove_volume(self, name: str, *_: Any, **__: Any) -> None:
+        self._ask("remove_volume", name)
+
     def containers(self, *_: Any, **__: Any) -> Any:
         return [{"Id": "c1", "Labels": {"io.repro-executor.attempt": "a"}}]
 
@@ -259,11 +265,11 @@ def test_an_archive_that_the_engine_refuses_is_an_error(engine: DockerEngine, ap
         engine.load([b"a"])
 
 
-def test_a_name_goes_to_the_image_of_the_digest(engine: DockerEngine, api: Api) -> None:
-    engine.tag(DIGEST, "localhost/x")
+def test_a_name_goes_to_the_image(engine: DockerEngine, api: Api) -> None:
+    image = engine.image(DIGEST)
+    assert image is not None
+    engine.tag(image, "localhost/x")
     assert api.asked[-1] == ("tag", "sha256:i", "localhost/x", "latest")
-    with pytest.raises(ImageNotFound):
-        engine.tag(Digest.of(b"another"), "localhost/x")
 
 
 # Runs --------------------------------------------------------------------------------------------------------------
@@ -339,7 +345,11 @@ def test_a_container_that_someone_removed_was_interrupted(engine: DockerEngine, 
     assert (outcome.exit_code, outcome.interrupted) == (None, True)
 
 
-def test_containers_of_ours_are_found_by_their_label(engine: DockerEngine, api: Api) -> None:
-    assert engine.attempts() == {"a": "c1"}
-    api.fails["remove"] = refuse("no such container", 404)
-    engine.remove("c1")
+def test_all_that_there_is_of_an_attempt_is_removed(engine: DockerEngine, api: Api) -> None:
+    engine.remove("a")
+    assert api.asked == [("remove", "c1"), ("remove_volume", "executor-a-outputs")]
+
+
+def test_what_is_gone_already_is_removed(engine: DockerEngine, api: Api) -> None:
+    api.fails |= {"remove": refuse("no such container", 404), "remove_volume": refuse("no such volume", 404)}
+    engine.remove("a")

@@ -19,7 +19,12 @@ def test_the_archive_holds_every_blob_under_its_digest(tmp_path: Path) -> None:
     digest = blobs.image(b"x" * 1000, b"y" * 3_000_000)
     found = members(b"".join(stream(blobs, digest, "localhost/test:latest")))
     names = {digest, *(blob.digest for blob in Manifest.parse((tmp_path / digest.hex).read_bytes()))}
-    assert found.keys() == {"oci-layout", "index.json", *(f"blobs/sha256/{name.hex}" for name in names)}
+    assert found.keys() == {
+        "oci-layout",
+        "index.json",
+        "manifest.json",
+        *(f"blobs/sha256/{name.hex}" for name in names),
+    }
     assert all(Digest.of(found[f"blobs/sha256/{name.hex}"]) == name for name in names)
 
 

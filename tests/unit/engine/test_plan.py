@@ -61,6 +61,32 @@ def test_gpus_are_requested_by_their_serial_number() -> None:
     assert environment("cpu")["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
+def test_on_another_machine_only_mounts_and_gpus_differ() -> None:
+    here, there = (json.loads(json.dumps(PLANS[name].request)) for name in ("gpu", "remote"))
+    for request in (here, there):
+        del request["HostConfig"]["DeviceRequests"]
+        for mount in request["HostConfig"]["Mounts"]:
+            del mount["Type"], mount["Source"]
+            mount.pop("VolumeOptions", None)
+    assert here == there
+
+
+def test_on_another_machine_each_mount_is_a_volume_of_the_attempt_that_is_carried_there() -> None:
+    plan = PLANS["remote"]
+    mounts = plan.request["HostConfig"]["Mounts"]
+    assert {m["Target"] for m in mounts} == plan.carried.keys()
+    assert all(m["Type"] == "volume" and plan.attempt in m["Source"] for m in mounts)
+    assert {m["VolumeOptions"]["Labels"]["io.repro-executor.attempt"] for m in mounts} == {plan.attempt}
+    assert not any(m["ReadOnly"] for m in plan.carrier["HostConfig"]["Mounts"])
+    assert plan.carrier["Labels"] == plan.request["Labels"]
+
+
+def test_the_gpus_of_another_machine_are_asked_for_by_count() -> None:
+    assert PLANS["remote"].request["HostConfig"]["DeviceRequests"][0]["Count"] == 2
+    expected = json.loads(PLANS["remote"].files["plan.json"])["expect"]["gpus"]
+    assert expected == [{"name": "NVIDIA H100 80GB HBM3", "uuid": ""}] * 2
+
+
 def test_without_code_the_program_starts_in_outputs() -> None:
     assert PLANS["bare"].request["WorkingDir"] == "/outputs"
 

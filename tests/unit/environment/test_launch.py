@@ -46,6 +46,7 @@ def test_the_docstring_announces_the_checks_in_their_order() -> None:
     [
         ("host", (spec(), host()), "info", "unix:///var/run/docker.sock"),
         ("host", (spec(), host(), REMOTE), "warn", "ssh://me@node2"),
+        ("host", (spec(), host(), engine(address="ssh://me@node2", name="podman")), "refuse", "ssh://me@node2"),
         ("host", (spec(), host(), engine(address="tcp://127.0.0.1:2375")), "info", "tcp://127.0.0.1:2375"),
         ("image.digest", (spec(), host()), "info", samples.DIGEST),
         ("image.digest", (spec(), host(), engine(), OTHER_IMAGE), "refuse", str(OTHER_IMAGE.digest)),

@@ -42,6 +42,10 @@ def test_without_expectations_any_image_will_do() -> None:
     assert probe.check(relaxed, FACTS | {"torch": None, "gpus": []}, set(), "no driver") == []
 
 
+def test_a_serial_number_that_nobody_could_know_before_is_not_compared() -> None:
+    assert probe.check(EXPECT | {"gpus": [{**H100, "uuid": ""}]}, FACTS, FLAGS, "") == []
+
+
 def test_this_process_reads_as_container_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("HF_TOKEN", "secret")
