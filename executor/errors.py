@@ -11,6 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things as people write it: `1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class ExecutorError(Exception):
     """Base of all errors; `exit_code` and `advice` are what the command line shows."""
 
@@ -87,8 +92,8 @@ class UncommittedChanges(UsageError):
         shown = "".join(f"\n  {name}" for name in self.files[:20])
         more = f"\n  … and {len(self.files) - 20} more" if len(self.files) > 20 else ""
         super().__init__(
-            f"{repo}: uncommitted changes in {len(self.files)} file(s):{shown}{more}",
-            advice="commit them, or stash them: a spec can only name a commit",
+            f"{repo}: uncommitted changes in {count(len(self.files), 'file')}:{shown}{more}",
+            advice="commit, remove or .gitignore them: a spec can only name a commit",
         )
 
 
@@ -155,12 +160,6 @@ class SourceUnreachable(Unreachable):
 
 class ImageNotFound(Unreachable):
     """No engine, registry or store has the image of that digest."""
-
-
-class SpecHeld(ExecutorError):
-    """Someone else runs this spec at the moment."""
-
-    exit_code = 7
 
 
 class Interrupted(ExecutorError):

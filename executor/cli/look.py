@@ -11,7 +11,7 @@ import click
 
 from executor.cli import output
 from executor.cli.output import emit, say, shared, show
-from executor.errors import CorruptObject, NotFound
+from executor.errors import CorruptObject, NotFound, count
 
 if TYPE_CHECKING:
     from executor.evidence.record import Record
@@ -90,7 +90,7 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
         emit(document)
         return 0
     show(summary(document))
-    show(f"  attempts  {len(every)}, identical in {same} of {of} that succeeded")
+    show(f"  attempts  {len(every)}, {f'identical in {same} of {of} that succeeded' if of else 'none succeeded'}")
     for one in every:
         mark = "*" if one.attempt == document["reference"] else " "
         show(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
@@ -169,7 +169,7 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
         listed = [{"path": file.path, "digest": str(file.digest), "size": file.size} for file in files]
         emit({"spec_hash": found.hex, "attempt": record.attempt, "folder": str(folder), "files": listed})
     else:
-        show(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
+        show(f"{count(len(files), 'file')}, {output.size(sum(file.size for file in files))}, verified, in {folder}")
     return 0
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
 from executor.cli.output import emit, say
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, SeveralErrors
 
 COMMANDS = {
     "init": ("starter", "A starter spec and training script that run as they are."),
@@ -74,21 +74,30 @@ def main() -> None:
         document = {"error": "UsageError", "message": error.format_message()}
         code = _fail(document, 2, as_json=as_json, before=usage)
     except ExecutorError as error:
-        code = _fail(error.as_json(), error.exit_code, as_json=as_json, text=error.message, advice=error.advice)
+        code = _fail(error.as_json(), error.exit_code, as_json=as_json, told=_told(error))
     except OSError as error:  # a place that the user named: an argument, the store's folder, EXECUTOR_HOME
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
         document = {"error": "FileError", "message": str(error)}
-        code = _fail(document, 2, as_json=as_json, advice="make room there, or name a place that can be written")
+        told = [(str(error), "make room there, or name a place that can be written")]
+        code = _fail(document, 2, as_json=as_json, told=told)
     sys.exit(code)
 
 
 def _fail(
-    document: Mapping[str, object], code: int, *, as_json: bool, text: str = "", advice: str = "", before: str = ""
+    document: Mapping[str, object], code: int, *, as_json: bool, told: Sequence[tuple[str, str]] = (), before: str = ""
 ) -> int:
+    """Say what went wrong, each message with its advice; the message of the document when nothing is `told`."""
     if as_json:
         emit(document)
-    say(f"{before}executor: {text or document['message']}")
-    if advice:
-        say(f"  → {advice}")
+    for message, advice in told or [(str(document["message"]), "")]:
+        say(f"{before}executor: {message}")
+        if advice:
+            say(f"  → {advice}")
     return code
+
+
+def _told(error: ExecutorError) -> list[tuple[str, str]]:
+    """Messages with their advice."""
+    several = error.errors if isinstance(error, SeveralErrors) else (error,)
+    return [(one.message, one.advice) for one in several]

@@ -9,6 +9,7 @@ import click
 
 from executor.cli import output
 from executor.cli.output import allow_option, emit, say, shared, show
+from executor.errors import count
 
 MOST_FILES = 20
 """Files that are listed for people; `--json` has them all."""
@@ -101,7 +102,7 @@ def summary(view: dict[str, Any]) -> str:
         for file in view["outputs"][:MOST_FILES]
     ]
     if len(view["outputs"]) > MOST_FILES:
-        lines.append(f"  … and {len(view['outputs']) - MOST_FILES} more files")
+        lines.append(f"  … and {count(len(view['outputs']) - MOST_FILES, 'more file')}")
     lines += [f"  refused   {path}: {why}" for path, why in view["refused_outputs"].items()]
     if shown := output.findings(view["findings"]):
         lines.append(shown)
@@ -121,7 +122,7 @@ def _verdict(comparison: dict[str, Any]) -> list[str]:
             f"    = {file['path']}  {after}" if before == after else f"    ≠ {file['path']}  {before} → {after}"
         )
     if len(files) > MOST_FILES:
-        lines.append(f"    … and {len(files) - MOST_FILES} more files")
+        lines.append(f"    … and {count(len(files) - MOST_FILES, 'more file')}")
     return lines
 
 

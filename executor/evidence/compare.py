@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from executor.errors import count
 from executor.evidence.record import Comparison, FileComparison, Record
 
 
@@ -26,9 +27,11 @@ def compare(reference: Record, observed: Record) -> Comparison:
     )
     different = [file.path for file in files if not file.same]
     if not different:
-        reason = f"all {len(files)} files are the same, bit for bit"
+        which = "the only file is" if len(files) == 1 else f"all {len(files)} files are"
+        reason = f"{which} the same, bit for bit"
         return Comparison(reference=reference.attempt, verdict="identical", reason=reason, files=files)
-    reason = f"{len(different)} of {len(files)} files differ: {', '.join(different[:3])}{'…' * (len(different) > 3)}"
+    which = f"{len(different)} of {count(len(files), 'file')} {'differs' if len(different) == 1 else 'differ'}"
+    reason = f"{which}: {', '.join(different[:3])}{'…' * (len(different) > 3)}"
     return Comparison(reference=reference.attempt, verdict="different", reason=reason, files=files)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from executor.errors import CorruptObject
+from executor.errors import CorruptObject, count
 from executor.facts import Fact, Finding, Fingerprint, Outcome, OutputFile
 from executor.spec.canonical import Digest, canonical_bytes
 from executor.spec.scalars import DigestField
@@ -134,7 +134,7 @@ class Record(Fact):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            raise CorruptObject(key, expected="a record", observed=f"{error.error_count()} wrong fields") from error
+            raise CorruptObject(key, expected="a record", observed=count(error.error_count(), "wrong field")) from error
 
 
 def agreement(records: Iterable[Record]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from executor.errors import CorruptObject, NotFound, UsageError
+from executor.errors import CorruptObject, NotFound, UsageError, count
 from executor.evidence.record import Record
 from executor.facts import OutputFile
 from executor.spec.canonical import Digest
@@ -58,7 +58,7 @@ def pull(store: Store, record: Record, folder: Path, progress: Callable[[str, in
     targets = [(file, _below(folder, file.path)) for file in record.outputs]
     taken = [str(target) for file, target in targets if target.exists() and not _is(target, file)]
     if taken:
-        raise UsageError(f"{folder}: {len(taken)} files are there with other contents: {', '.join(taken[:5])}",
+        raise UsageError(f"{folder}: {count(len(taken), 'file')} there with other contents: {', '.join(taken[:5])}",
                          advice="name an empty folder: nothing is overwritten")  # fmt: skip
     total, done = sum(file.size for file, _ in targets), 0
     for file, target in targets:

@@ -15,13 +15,14 @@ from executor.errors import (
     UncommittedChanges,
     Unreachable,
     UsageError,
+    count,
 )
 from executor.facts import Finding
 
 CODES = {
     "ExecutorError": 1, "SpecError": 2, "UsageError": 2, "UncommittedChanges": 2, "NotFound": 2,
     "EnvironmentMismatch": 3, "InputMismatch": 3, "CorruptObject": 5, "Unreachable": 6, "StoreUnreachable": 6,
-    "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6, "ImageNotFound": 6, "SpecHeld": 7,
+    "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6, "ImageNotFound": 6,
     "Interrupted": 130,
 }  # fmt: skip
 CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ExecutorError)}
@@ -67,7 +68,8 @@ def test_several_errors_end_with_the_code_of_the_first_and_advise_once() -> None
 
 def test_uncommitted_changes_are_named_up_to_twenty() -> None:
     few, many = UncommittedChanges("r", ["a", "b"]), UncommittedChanges("r", [f"f{n}" for n in range(23)])
-    assert str(few) == "r: uncommitted changes in 2 file(s):\n  a\n  b"
+    assert str(few) == "r: uncommitted changes in 2 files:\n  a\n  b"
+    assert str(UncommittedChanges("r", ["a"])) == "r: uncommitted changes in 1 file:\n  a"
     assert str(many).endswith("f19\n  … and 3 more")
     assert len(many.files) == 23
 
@@ -75,6 +77,11 @@ def test_uncommitted_changes_are_named_up_to_twenty() -> None:
 def test_a_mismatch_carries_its_findings_as_data() -> None:
     document = EnvironmentMismatch("m", findings=[FINDING]).as_json()
     assert (document["status"], document["findings"]) == ("refused", [FINDING.model_dump()])
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_things_are_counted_as_people_do(number: int, text: str) -> None:
+    assert count(number, "file") == text
 
 
 def test_an_input_mismatch_says_both_sides() -> None:

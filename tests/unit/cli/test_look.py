@@ -61,6 +61,7 @@ def test_without_a_success_the_last_attempt_is_shown(run: Run, wired: World) -> 
     wired.submit(SPEC)
     last = wired.submit(SPEC).record
     assert run("show", HASH, "--json").json["attempt"] == last.attempt
+    assert "  attempts  2, none succeeded\n" in run("show", HASH).out
 
 
 def test_what_only_runs_yet_is_not_finished(run: Run, wired: World) -> None:
@@ -113,7 +114,7 @@ def test_outputs_are_pulled_and_verified(run: Run, wired: World, tmp_path: Path)
     document = run("pull", HASH, tmp_path / "out", "--json").json
     assert document["files"] == [{"path": "model.pt", "digest": str(record.outputs[0].digest), "size": 7}]
     assert (tmp_path / "out" / "model.pt").read_bytes() == b"weights"
-    assert run("pull", HASH, tmp_path / "out").out == f"1 files, 7 B, verified, in {tmp_path / 'out'}\n"
+    assert run("pull", HASH, tmp_path / "out").out == f"1 file, 7 B, verified, in {tmp_path / 'out'}\n"
 
 
 def test_nothing_is_overwritten(run: Run, wired: World, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from executor.errors import (
     Interrupted,
     Issue,
     NotFound,
+    SeveralErrors,
     SpecError,
-    SpecHeld,
     UsageError,
 )
 from executor.facts import Finding
@@ -121,7 +121,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (EnvironmentMismatch("\x1b[2J", findings=[FINDING]), 3),
         (CorruptObject("k", expected="a", observed="\x1b[2J"), 5),
         (EngineUnreachable("m"), 6),
-        (SpecHeld("m"), 7),
         (Interrupted("m"), 130),
         (KeyboardInterrupt(), 130),
         (PermissionError(errno.EACCES, "Permission denied", "/home\x1b[2J"), 2),
@@ -146,6 +145,12 @@ def test_a_spec_error_as_json_has_the_promised_shape(run: Run, monkeypatch: pyte
     ran = run("ls", "--json")
     assert ran.json["errors"] == [{"line": 3, "column": 1, "field": "seed", "message": "wrong"}]
     assert ran.err == "executor: s.yaml:3:1: seed: wrong\n"
+
+
+def test_each_of_several_errors_has_its_own_arrow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, SeveralErrors([UsageError("a", advice="x"), UsageError("b"), UsageError("c", advice="y")]))
+    assert run("ls").err == "executor: a\n  → x\nexecutor: b\nexecutor: c\n  → y\n"
+    assert len(run("ls", "--json").json["errors"]) == 3
 
 
 def test_advice_follows_the_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

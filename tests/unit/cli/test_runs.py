@@ -135,7 +135,7 @@ def test_a_rerun_of_the_same_bits_is_code_0(run: Run, wired: World, tmp_path: Pa
     ran = run("rerun", found[:8], "--json")
     assert (ran.code, ran.json["verdict"], ran.json["cached"]) == (0, "identical", False)
     assert "divergence" not in ran.json
-    assert "  verdict   identical: all 1 files are the same" in run("rerun", found[:8]).out
+    assert "  verdict   identical: the only file is the same" in run("rerun", found[:8]).out
 
 
 def test_a_rerun_that_differs_is_code_4_and_says_where(run: Run, wired: World, tmp_path: Path) -> None:

@@ -90,5 +90,5 @@ def test_uncommitted_changes_are_named(run: Run, wired: World, draft: Path) -> N
     (draft.parent / "new\x1b[2J.py").write_text("")
     ran = run("lock", draft)
     assert ran.code == 2
-    assert "uncommitted changes in 1 file(s)" in ran.err
+    assert "uncommitted changes in 1 file:" in ran.err
     assert "\x1b" not in ran.err

@@ -19,7 +19,7 @@ def test_equal_files_are_identical() -> None:
 
 def test_other_bytes_differ_and_are_named() -> None:
     found = compare(record(file("a.pt", "1"), file("b.pt", "1")), record(file("a.pt", "1"), file("b.pt", "2")))
-    assert (found.verdict, found.reason) == ("different", "1 of 2 files differ: b.pt")
+    assert (found.verdict, found.reason) == ("different", "1 of 2 files differs: b.pt")
     assert [f.same for f in found.files] == [True, False]
 
 

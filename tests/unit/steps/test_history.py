@@ -90,7 +90,7 @@ def test_other_contents_are_never_overwritten(world: World, tmp_path: Path) -> N
     world.program = Program(outputs={"a.pt": b"a", "model.pt": b"weights"})
     record = world.submit(SPEC).record
     (tmp_path / "model.pt").write_bytes(b"my own")
-    with pytest.raises(UsageError, match=r"1 files are there with other contents: .*model.pt"):
+    with pytest.raises(UsageError, match=r"1 file there with other contents: .*model.pt"):
         pull(world.store, record, tmp_path, silent)
     assert [path.name for path in tmp_path.glob("*.pt")] == ["model.pt"]
 
