@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from executor.engine.logs import LogKeeper
 from executor.engine.plan import make_plan
-from executor.errors import NotFound
+from executor.errors import EngineUnreachable, NotFound
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.steps.history import finished, spec_of
+from executor.steps.listen import listen
 from executor.steps.prepare import place, ready, take_inputs, write_control
 from executor.steps.publish import Ended, publish
 from executor.steps.report import heard
@@ -44,6 +45,7 @@ class Result:
 
 def submit(spec: Spec, site: Site, options: Options) -> Result:
     """Answer from the store when the spec has succeeded before, else run it."""
+    _tidy(site)
     known = finished(site.store, spec.hash)
     if known and not options.force:
         return Result(known, cached=True, url=site.store.attempt_url(spec.hash, known.attempt))
@@ -55,41 +57,49 @@ def rerun(spec_hash: Digest, site: Site, options: Options) -> Result:
 
     Raises `NotFound` when no attempt of it has succeeded.
     """
+    _tidy(site)
     reference = finished(site.store, spec_hash)
     if reference is None:
-        raise NotFound(f"{spec_hash.hex}: no attempt of this spec has succeeded and is whole in the store",
-                       advice="submit the spec first; `executor ls` shows what there is")  # fmt: skip
+        raise NotFound(
+            f"{spec_hash.hex[:12]}: no attempt of this spec has succeeded and is whole in the store",
+            advice="a rerun needs a result to be held against; `executor show` says how the attempts ended",
+        )
     return execute(spec_of(site.store, reference), site, options, reference=reference, rerun=True)
 
 
 def execute(spec: Spec, site: Site, options: Options, *, reference: Record | None, rerun: bool) -> Result:
     """Run `spec` once and return the record that was stored.
 
-    (1) What a killed executor left is removed. (2) The environment is checked against the spec, and against the
-    reference's for a rerun; the image is in the engine. (3) Code and data are what the spec names. (4) The plan says
-    exactly what the engine is asked. (5) It runs. (6) What the container saw of itself agrees. (7) Contents are
-    stored first, the record last. A failing program is a record; only our own failures raise.
+    (1) The environment is checked against the spec, and against the reference's for a rerun; the image is in the
+    engine. (2) Code and data are what the spec names. (3) The plan says exactly what the engine is asked. (4) It runs.
+    (5) What the container saw of itself agrees. (6) Contents are stored first, the record last. A failing program is
+    a record; only our own failures raise.
     """
     tell = site.reporter.stage
-    sweep(site.home, site.engine)  # (1)
     with open_workspace(site.home, site.new_attempt()) as space:
         attempt, before = space.folder.name, reference if rerun else None
         tell(f"checking the environment, image {spec.image.pinned}")
-        here = ready(spec, site, options.allow, before)  # (2)
+        here = ready(spec, site, options.allow, before)  # (1)
         tell("inputs")
-        inputs = take_inputs(spec, site, space, reference)  # (3)
-        plan = make_plan(spec, place(spec, here, space, inputs.folders), allow=options.allow)  # (4)
+        inputs = take_inputs(spec, site, space, reference)  # (2)
+        plan = make_plan(spec, place(spec, here, space, inputs.folders), allow=options.allow)  # (3)
         write_control(plan, site.inside, space)
         tell(f"running, attempt {attempt}")
         with site.stop.put_off() as stop:
-            with LogKeeper(space.log, site.live_log(spec.hash, attempt), site.reporter.log) as log:
-                outcome, inside = site.engine.run(plan, here.image, log=log.write, stop=stop)  # (5)
-            outcome = outcome.model_copy(update={"log_tail": log.tail, "log_dropped": log.dropped})
+            with listen(spec, space, site) as listener:
+                outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=stop)  # (4)
+            outcome = listener.heard(outcome)
             seen, findings = heard(
                 spec, here, space.report, inside=inside, reference=before, allow=options.allow
-            )  # (6)
+            )  # (5)
             tell("keeping the result")
             ended = Ended(spec, attempt, outcome, seen, findings, inputs, options.allow, reference, rerun)
             with space.kept_on_failure():
-                record = publish(ended, space, site)  # (7)
+                record = publish(ended, space, site)  # (6)
     return Result(record, cached=False, url=site.store.attempt_url(spec.hash, attempt))
+
+
+def _tidy(site: Site) -> None:
+    """Remove what a killed executor left, at every start; an engine that is away has it removed at the next one."""
+    with suppress(EngineUnreachable):
+        sweep(site.home, lambda: site.engine)

@@ -36,6 +36,8 @@ fi
 command -v dockerd >/dev/null || "$here/packages.sh" docker.io iptables
 if answers; then exit 0; fi # where there is an init system, the package has started it
 
+# a daemon that was killed leaves files behind that stop the next one when another process has its number now
+grep -qsx dockerd /proc/[0-9]*/comm || rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid
 setsid nohup dockerd >>"$log" 2>&1 </dev/null &
 for _ in $(seq 150); do
     if answers; then exit 0; fi

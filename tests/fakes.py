@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
+import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from executor.engine.interface import LogSink
 from executor.engine.interface import Progress as EngineProgress
+from executor.engine.oci import Manifest
 from executor.engine.plan import Plan
-from executor.errors import ImageNotFound, NotFound, StoreUnreachable
+from executor.errors import ImageNotFound, NotFound, RegistryUnreachable, StoreUnreachable
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 from executor.store.interface import Store
@@ -93,10 +98,16 @@ class FakeEngine:
         self.removed: list[str] = []
         """Attempts that were asked to be removed."""
         self.has_python = True
+        self.facts = ENGINE
+        self.registry: set[Digest] = set()
+        """What every registry but those on loopback has; those on loopback are really asked."""
+        self.pulled: list[str] = []
+        self.names: dict[str, Digest] = {}
+        """What `tag` named."""
         self.loaded = b""
 
     def observe(self) -> EngineFacts:
-        return ENGINE
+        return self.facts
 
     def image(self, digest: Digest, config: Digest | None = None) -> ImageFacts | None:
         if digest not in self.digests:
@@ -110,13 +121,30 @@ class FakeEngine:
         return next(iter(self.digests), None)
 
     def pull(self, reference: str, progress: EngineProgress) -> None:
-        raise ImageNotFound(f"{reference}: nowhere")
+        self.pulled.append(reference)
+        name, _, text = reference.partition("@")
+        address, _, repository = name.partition("/")
+        digest = Digest.parse(text)
+        if address.startswith("127.0.0.1:"):
+            self._fetch_all(f"http://{address}/v2/{repository}", digest, progress)
+        elif digest not in self.registry:
+            raise ImageNotFound(f"{reference}: nowhere")
+        self.digests.add(digest)
+
+    def _fetch_all(self, base: str, digest: Digest, progress: EngineProgress) -> None:
+        for blob in Manifest.parse(_fetch(f"{base}/manifests/{digest}", digest)):
+            size = len(_fetch(f"{base}/blobs/{blob.digest}", blob.digest))
+            progress(blob.digest.hex[:12], size, blob.size)
 
     def load(self, archive: Iterable[bytes]) -> None:
         self.loaded = b"".join(archive)
+        with tarfile.open(fileobj=io.BytesIO(self.loaded)) as tar:
+            index = tar.extractfile("index.json")
+            assert index is not None
+            self.digests.update(Digest.parse(entry["digest"]) for entry in json.load(index)["manifests"])
 
     def tag(self, image: ImageFacts, name: str) -> None:
-        self.digests.add(image.digest)
+        self.names[name] = image.digest
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
         self.plans.append(plan)
@@ -126,3 +154,16 @@ class FakeEngine:
 
     def remove(self, attempt: str) -> None:
         self.removed.append(attempt)
+
+
+def _fetch(url: str, digest: Digest) -> bytes:
+    """What a registry on loopback answers, compared with its digest as every engine does."""
+    try:
+        with urlopen(url, timeout=10) as answer:
+            data: bytes = answer.read()
+    except HTTPError as error:
+        with error:
+            raise RegistryUnreachable(f"{url}: {error.code}") from error
+    if Digest.of(data) != digest:
+        raise RegistryUnreachable(f"{url}: other bytes")
+    return data

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from executor.cli import output
-from executor.cli.output import emit, say, shared
+from executor.cli.output import emit, say, shared, show
 from executor.errors import UsageError
 
 RECIPES = Path("images")
@@ -38,7 +38,7 @@ def build_command(recipe: str, update: bool, store: str | None, as_json: bool) -
     else:
         for line in built.changed:
             say(f"  ! {line}")
-        click.echo(built.ref)
+        show(built.ref)
     return 0
 
 
@@ -51,11 +51,15 @@ def pin_command(reference: str, store: str | None, as_json: bool) -> int:
     from executor.spec.scalars import ImageRef
     from executor.steps.locking import pin_image
 
-    ref = pin_image(engine(), ImageRef.parse(reference))
+    try:
+        wanted = ImageRef.parse(reference)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    ref = pin_image(engine(), wanted)
     if as_json:
         emit({"ref": str(ref), "digest": str(ref.pinned)})
     else:
-        click.echo(str(ref))
+        show(str(ref))
     return 0
 
 
@@ -69,7 +73,7 @@ def ls_command(store: str | None, as_json: bool) -> int:
     if as_json:
         emit([{"ref": ref, "digest": str(image.digest), "size": image.size} for ref, image in found])
     elif found:
-        click.echo(output.table([(ref, output.size(image.size)) for ref, image in found], ("REF", "SIZE")))
+        show(output.table([(ref, output.size(image.size)) for ref, image in found], ("REF", "SIZE")))
     else:
         say("the engine has no image with a digest; `executor image build` makes one")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli import output
-from executor.cli.output import emit, say, shared
-from executor.errors import NotFound
+from executor.cli.output import emit, say, shared, show
+from executor.errors import CorruptObject, NotFound
 
 if TYPE_CHECKING:
     from executor.evidence.record import Record
@@ -33,10 +34,14 @@ def ls_command(store: str | None, as_json: bool) -> int:
     from executor.steps.history import records
 
     place = open_store(store)
-    found = sorted(
-        (record for spec_hash in place.spec_hashes() for record in records(place, spec_hash)),
-        key=lambda record: record.created, reverse=True,
-    )  # fmt: skip
+    found, problem = [], None
+    for spec_hash in place.spec_hashes():
+        try:
+            found += records(place, spec_hash)
+        except CorruptObject as error:  # one wrong record does not hide the others
+            say(f"executor: {error.message}")
+            problem = error
+    found.sort(key=lambda record: record.created, reverse=True)
     views = [view(record, cached=False, store=place.attempt_url(record.spec_hash, record.attempt), outputs=False)
              for record in found]  # fmt: skip
     if as_json:
@@ -50,8 +55,8 @@ def ls_command(store: str | None, as_json: bool) -> int:
              " ".join(f"{key}={output.number(float(value))}" for key, value in list(one["metrics"].items())[:4]))
             for one in views
         ]  # fmt: skip
-        click.echo(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
-    return 0
+        show(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
+    return problem.exit_code if problem else 0
 
 
 @click.command("show")
@@ -84,17 +89,17 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
     if as_json:
         emit(document)
         return 0
-    click.echo(summary(document))
-    click.echo(f"  attempts  {len(every)}, identical in {same} of {of} that succeeded")
+    show(summary(document))
+    show(f"  attempts  {len(every)}, identical in {same} of {of} that succeeded")
     for one in every:
         mark = "*" if one.attempt == document["reference"] else " "
-        click.echo(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
+        show(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
     host, engine = record.fingerprint.host, record.fingerprint.engine
-    click.echo(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
-               f"{engine.name} {engine.version}")  # fmt: skip
+    show(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
+         f"{engine.name} {engine.version}")  # fmt: skip
     if record.status != "succeeded" and record.outcome.log_tail:
-        click.echo("  the last of its log:")
-        click.echo("\n".join(f"  │ {output.plain(line)}" for line in record.outcome.log_tail.splitlines()[-20:]))
+        show("  the last of its log:")
+        show("\n".join(f"  │ {line}" for line in record.outcome.log_tail.splitlines()[-20:]))
     return 0
 
 
@@ -131,10 +136,11 @@ def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str |
 def _follow(place: Store, found: Digest, attempt: str, *, follow: bool, show: bool) -> str:
     """Print segments as they come, until there is a record and no more of them."""
     parts: list[str] = []
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a segment may end within a character
     while True:
         ended = not follow or attempt in place.attempts(found)
         for segment in place.log_segments(found, attempt, len(parts)):
-            parts.append(output.plain(segment.decode("utf-8", "replace")))
+            parts.append(output.plain(decode(segment)))
             if show:
                 click.echo(parts[-1], nl=False)
         if ended:
@@ -163,7 +169,7 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
         listed = [{"path": file.path, "digest": str(file.digest), "size": file.size} for file in files]
         emit({"spec_hash": found.hex, "attempt": record.attempt, "folder": str(folder), "files": listed})
     else:
-        click.echo(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
+        show(f"{len(files)} files, {output.size(sum(file.size for file in files))}, verified, in {folder}")
     return 0
 
 

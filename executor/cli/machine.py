@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from executor.cli import output
-from executor.cli.output import emit, say, shared
+from executor.cli.output import emit, say, shared, show
 
 EXIT_MISMATCH = 3
 
@@ -26,7 +26,7 @@ def doctor_command(store: str | None, as_json: bool) -> int:
     if as_json:
         emit({"findings": [one.model_dump(mode="json") for one in found], "ready": not refused(found)})
     else:
-        click.echo(output.findings([one.model_dump(mode="json") for one in found], every=True))
+        show(output.findings([one.model_dump(mode="json") for one in found], every=True))
     return EXIT_MISMATCH if refused(found) else 0
 
 
@@ -62,5 +62,5 @@ def serve_command(stop: bool, store: str | None, as_json: bool) -> int:
         emit({"endpoint": info.endpoint, "pid": info.pid, "environment": variables})
     else:
         say(f"S3 server at {info.endpoint} (process {info.pid}), data in {home().server}")
-        click.echo("\n".join(f"export {name}={value}" for name, value in variables.items()))
+        show("\n".join(f"export {name}={value}" for name, value in variables.items()))
     return 0

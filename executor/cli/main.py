@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-import json
 import sys
 from collections.abc import Mapping
 
 import click
 
+from executor.cli.output import emit, say
 from executor.errors import ExecutorError
 
 COMMANDS = {
@@ -61,9 +62,12 @@ def main() -> None:
     """Run the command line; every error becomes a message and the exit code of its kind."""
     as_json = "--json" in sys.argv[1:]
     try:
-        code = app.main(standalone_mode=False)
+        code = app.main(prog_name="executor", standalone_mode=False)
     except click.exceptions.Abort:
         code = _fail({"error": "Interrupted", "message": "interrupted"}, 130, as_json=as_json)
+    except click.exceptions.NoArgsIsHelpError as error:  # its message is the whole help
+        say(error.format_message())
+        code = 2
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         usage = f"{context.get_usage()}\n" if context is not None and not as_json else ""
@@ -71,6 +75,11 @@ def main() -> None:
         code = _fail(document, 2, as_json=as_json, before=usage)
     except ExecutorError as error:
         code = _fail(error.as_json(), error.exit_code, as_json=as_json, text=error.message, advice=error.advice)
+    except OSError as error:  # a place that the user named: an argument, the store's folder, EXECUTOR_HOME
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        document = {"error": "FileError", "message": str(error)}
+        code = _fail(document, 2, as_json=as_json, advice="make room there, or name a place that can be written")
     sys.exit(code)
 
 
@@ -78,8 +87,8 @@ def _fail(
     document: Mapping[str, object], code: int, *, as_json: bool, text: str = "", advice: str = "", before: str = ""
 ) -> int:
     if as_json:
-        click.echo(json.dumps(document, ensure_ascii=False))
-    click.echo(f"{before}executor: {text or document['message']}", err=True)
+        emit(document)
+    say(f"{before}executor: {text or document['message']}")
     if advice:
-        click.echo(f"  → {advice}", err=True)
+        say(f"  → {advice}")
     return code

@@ -27,18 +27,23 @@ def shared(function: F) -> F:
 
 
 def emit(document: Any) -> None:
-    """Write one JSON document to stdout."""
-    click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+    """Write one JSON document to stdout, in ASCII: no name in it can be a terminal escape or half a character."""
+    click.echo(json.dumps(document, indent=1))
 
 
 def say(text: str) -> None:
     """A message for people, on stderr."""
-    click.echo(text, err=True)
+    click.echo(plain(text), err=True)
+
+
+def show(text: str) -> None:
+    """A result for people, on stdout."""
+    click.echo(plain(text))
 
 
 def plain(text: str) -> str:
-    """Text that a run wrote, without terminal escapes and control characters."""
-    return _CONTROL.sub("", text)
+    """Text that others wrote, without terminal escapes and control characters; half a character is spelled out."""
+    return _CONTROL.sub("", text).encode("utf-8", "backslashreplace").decode()
 
 
 def size(count: float) -> str:
@@ -67,7 +72,7 @@ def findings(found: Sequence[Mapping[str, Any]], *, every: bool = False) -> str:
             continue
         mark = "~" if one["allowed"] else marks[one["severity"]]
         seen = one["observed"] if one["severity"] == "info" else f"expected {one['expected']}, found {one['observed']}"
-        lines.append(f"  {mark} {one['field']}: {plain(seen)}{' (allowed)' if one['allowed'] else ''}")
+        lines.append(f"  {mark} {one['field']}: {seen}{' (allowed)' if one['allowed'] else ''}")
         if one["advice"] and one["severity"] != "info":
             lines.append(f"      → {one['advice']}")
     return "\n".join(lines)

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from executor.cli import output
-from executor.cli.output import allow_option, emit, say, shared
+from executor.cli.output import allow_option, emit, say, shared, show
 
-EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
+MOST_FILES = 20
+"""Files that are listed for people; `--json` has them all."""
+EXIT_FAILED, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 4, 130
 
 
 @click.command("submit")
@@ -31,13 +33,17 @@ def submit_command(
     options = Options(force=force, allow=frozenset(allow))
     with watched(store, quiet=quiet) as site:
         ready = [_ready(path, locking, site) for path in specs]
-        results = [submit(spec, site, options) for spec in ready]
-    views = [_view(result) for result in results]
+        views = []
+        for spec in ready:
+            views.append(_view(submit(spec, site, options)))
+            if not as_json:
+                show(summary(views[-1]))
+            if site.stop.event.is_set():  # a wish that was put off while the run was kept
+                break
     if as_json:
-        emit(views[0] if len(views) == 1 else views)
-    else:
-        click.echo("\n".join(summary(view) for view in views))
-    return next((code for code in map(_submit_code, views) if code), 0)
+        emit(views[0] if len(specs) == 1 else views)
+    left_out = EXIT_INTERRUPTED if len(views) < len(ready) else 0
+    return next((code for code in map(_submit_code, views) if code), left_out)
 
 
 @click.command("rerun")
@@ -56,7 +62,7 @@ def rerun_command(spec_hash: str, quiet: bool, allow: tuple[str, ...], store: st
     if as_json:
         emit(view)
     else:
-        click.echo(summary(view))
+        show(summary(view))
     return _submit_code(view) or (0 if view["verdict"] == "identical" else EXIT_DIFFERS)
 
 
@@ -89,20 +95,36 @@ def summary(view: dict[str, Any]) -> str:
         lines.append(f"  exit status {view['exit_code']}" + (f": {view['reason']}" if view["reason"] else ""))
     if view["metrics"]:
         lines.append("  metrics   " + "  ".join(f"{k} {output.number(float(v))}" for k, v in view["metrics"].items()))
-    for file in view["outputs"][:12]:
-        lines.append(f"  {file['role']:<9} {output.plain(file['path'])}  {output.size(file['size'])}  {file['digest']}")
-    if len(view["outputs"]) > 12:
-        lines.append(f"  … and {len(view['outputs']) - 12} more files")
-    lines += [f"  refused   {output.plain(path)}: {why}" for path, why in view["refused_outputs"].items()]
+    width = max((len(file["path"]) for file in view["outputs"][:MOST_FILES]), default=0)
+    lines += [
+        f"  {file['role']:<9} {file['path']:<{width}}  {short(file['digest'])}  {output.size(file['size'])}"
+        for file in view["outputs"][:MOST_FILES]
+    ]
+    if len(view["outputs"]) > MOST_FILES:
+        lines.append(f"  … and {len(view['outputs']) - MOST_FILES} more files")
+    lines += [f"  refused   {path}: {why}" for path, why in view["refused_outputs"].items()]
     if shown := output.findings(view["findings"]):
         lines.append(shown)
     lines.append(f"  stored    {view['store']}")
-    if comparison := view["comparison"]:
-        lines.append(f"  verdict   {comparison['verdict']}: {comparison['reason']}")
-        lines += [
-            f"    {'=' if file['reference'] == file['observed'] else '≠'} {output.plain(file['path'])}"
-            f"  {file['reference'] or 'absent'}  {file['observed'] or 'absent'}"
-            for file in comparison["files"][:20]
-            if comparison["verdict"] != "identical" or len(comparison["files"]) <= 20
-        ]
+    if view["comparison"]:
+        lines += _verdict(view["comparison"])
     return "\n".join(lines)
+
+
+def _verdict(comparison: dict[str, Any]) -> list[str]:
+    """The verdict, then every file that differs, then those that are the same, as far as there is room."""
+    lines = [f"  verdict   {comparison['verdict']}: {comparison['reason']}"]
+    files = sorted(comparison["files"], key=lambda file: file["reference"] == file["observed"])
+    for file in files[:MOST_FILES]:
+        before, after = short(file["reference"]), short(file["observed"])
+        lines.append(
+            f"    = {file['path']}  {after}" if before == after else f"    ≠ {file['path']}  {before} → {after}"
+        )
+    if len(files) > MOST_FILES:
+        lines.append(f"    … and {len(files) - MOST_FILES} more files")
+    return lines
+
+
+def short(digest: str | None) -> str:
+    """Enough of a digest to tell two apart by eye; `--json` has them whole."""
+    return f"{digest[:19]}…" if digest else "absent"

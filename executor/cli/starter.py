@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from importlib import resources
 from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
 
-from executor.cli.output import emit, say, shared
+from executor.cli.output import emit, say, shared, show
 from executor.errors import UsageError
 
 
@@ -20,6 +21,8 @@ def init_command(folder: Path, store: str | None, as_json: bool) -> int:
     """Put a starter spec and training script into DIR; they run as they are."""
     from executor.engine.code import first_commit
 
+    if not shutil.which("git"):
+        raise UsageError("git is not on PATH", advice="install it: a spec names a commit")
     template = resources.files("executor.cli") / "template"
     files = {entry.name: entry.read_bytes() for entry in template.iterdir() if entry.is_file()}
     if taken := sorted(name for name in files if (folder / name).exists()):
@@ -34,18 +37,23 @@ def init_command(folder: Path, store: str | None, as_json: bool) -> int:
     say(f"wrote {', '.join(sorted(files))} in {folder}")
     if not committed:
         say("commit them: a spec names a commit")
-    click.echo(f"executor submit --lock {folder / 'spec.yaml'}")
+    show(f"executor submit --lock {folder / 'spec.yaml'}")
     return 0
 
 
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion_command(shell: str) -> int:
+@shared
+def completion_command(shell: str, store: str | None, as_json: bool) -> int:
     """Print the completion script for SHELL."""
     from executor.cli.main import app
 
     kind = get_completion_class(shell)
     if kind is None:
         raise UsageError(f"no completion for {shell}")
-    click.echo(kind(app, {}, "executor", "_EXECUTOR_COMPLETE").source())
+    script = kind(app, {}, "executor", "_EXECUTOR_COMPLETE").source()
+    if as_json:
+        emit({"shell": shell, "script": script})
+    else:
+        click.echo(script)
     return 0

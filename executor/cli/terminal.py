@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from types import TracebackType
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Terminal:
     """A reporter on stderr; use it as a context manager around the work."""
 
-    def __init__(self, *, quiet: bool = False, log: bool = True) -> None:
-        self._quiet, self._log, self._lock = quiet, log, threading.Lock()
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet, self._lock = quiet, threading.Lock()
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._line = b""
@@ -30,7 +31,7 @@ class Terminal:
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False, emoji=False), transient=True)
             self._bars.start()
         return self
 
@@ -63,7 +64,7 @@ class Terminal:
 
     def log(self, piece: bytes) -> None:
         """Show whole lines of what the program printed, without terminal escapes."""
-        if not self._log:
+        if self._quiet:
             return
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:
@@ -84,5 +85,6 @@ class Terminal:
     def _write(self, text: str) -> None:
         if self._bars:
             self._bars.console.print(text, markup=False, soft_wrap=True)
-        else:
+            return
+        with contextlib.suppress(BrokenPipeError):  # whoever watched has left; the run goes on
             click.echo(text, err=True)

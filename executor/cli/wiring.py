@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -18,10 +18,10 @@ from executor.cli.output import say
 from executor.cli.terminal import Terminal
 from executor.engine.inputs import Fetcher
 from executor.engine.interface import Engine
-from executor.errors import EngineUnreachable, Interrupted, NotFound, UsageError
+from executor.errors import Interrupted, NotFound, UsageError
 from executor.spec.canonical import Digest
 from executor.steps.site import Reporter, Silent, Site, Stop
-from executor.steps.workspace import Home, sweep
+from executor.steps.workspace import Home
 from executor.store import open_store
 from executor.store.interface import Store
 
@@ -92,12 +92,10 @@ def fetchers(environment: Mapping[str, str]) -> dict[str, Fetcher]:
 
 
 @contextmanager
-def watched(url: str | None, *, quiet: bool = False, log: bool = True) -> Iterator[Site]:
+def watched(url: str | None, *, quiet: bool = False) -> Iterator[Site]:
     """A site whose run is shown on the terminal, and is stopped by Ctrl-C and SIGTERM."""
-    with Terminal(quiet=quiet, log=log) as terminal:
+    with Terminal(quiet=quiet) as terminal:
         here = site(url, terminal)
-        with suppress(EngineUnreachable):  # an answer from the store needs no engine
-            sweep(here.home, here.engine)
         with _signals(here.stop):
             try:
                 yield here

@@ -33,6 +33,8 @@ STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
+SILENT_AFTER = 30
+"""Seconds without a byte after which a stream that should have ended is given up."""
 _NO_PROGRAM = re.compile(r'exec: "|executable file|open executable')
 """How runc and crun say that the program itself is at fault."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -48,14 +50,15 @@ class DockerEngine:
         """Prepare to talk to the engine that `DOCKER_HOST` (or its default) names; nothing is sent yet."""
         self._now = now
         self.address = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-        self._options = docker.utils.kwargs_from_env(environment=dict(environment))
+        self._environment = dict(environment)
         self._connected: docker.APIClient | None = None
 
     @property
     def _api(self) -> docker.APIClient:
         if self._connected is None:
             with self._border():
-                self._connected = docker.APIClient(**self._options, version="auto", timeout=120, use_ssh_client=True)
+                options = docker.utils.kwargs_from_env(environment=self._environment)
+                self._connected = docker.APIClient(**options, version="auto", timeout=120, use_ssh_client=True)
         return self._connected
 
     @contextlib.contextmanager
@@ -63,8 +66,6 @@ class DockerEngine:
         """Map what docker-py and its transport raise to our words, once."""
         try:
             yield
-        except docker.errors.NotFound:
-            raise
         except (docker.errors.DockerException, *_LOST) as error:
             raise EngineUnreachable(
                 f"container engine at {self.address}: {_reason(error)}",
@@ -78,7 +79,7 @@ class DockerEngine:
 
     def image(self, digest: Digest, config: Digest | None = None) -> ImageFacts | None:
         """Find the image of that manifest digest, or of that config digest, which is Docker's own id of an image."""
-        with self._border():
+        with self._border(), contextlib.suppress(docker.errors.NotFound):  # removed while we looked
             for summary in self._api.images():
                 names = summary.get("RepoDigests") or ()
                 if summary["Id"] == str(config) or any(name.endswith(f"@{digest}") for name in names):
@@ -97,7 +98,8 @@ class DockerEngine:
                     digest = Digest.parse(text)
                     tags = [t for t in summary.get("RepoTags") or () if t.startswith("localhost/")]
                     shown = name_and_tag(tags[0])[0] if tags else repository
-                    found[shown, digest] = image_facts(self._api.inspect_image(summary["Id"]), digest)
+                    with contextlib.suppress(docker.errors.NotFound):  # removed while we looked
+                        found[shown, digest] = image_facts(self._api.inspect_image(summary["Id"]), digest)
         return [(f"{name}@{digest}", facts) for (name, digest), facts in sorted(found.items())]
 
     def digest_of(self, reference: str) -> Digest | None:
@@ -153,10 +155,12 @@ class DockerEngine:
                 self._remove(container)
                 container = self._create(plan.bare(tuple(plan.request["Cmd"])))
             self._same_image(container, image)
+            with self._border():
+                pump = _LogPump(self._api, container, log)
             problem = self._start(container)
             if problem is not None:
                 return never_started(problem, self._now()), inside
-            outcome = self._finish(container, plan.timeout, log, stop)
+            outcome = self._finish(container, plan.timeout, pump, stop)
             self._bring_back(container, plan)
             return outcome, inside
         finally:
@@ -221,8 +225,7 @@ class DockerEngine:
             raise EngineUnreachable(f"{self.address}: lost while starting the run: {_reason(error)}") from error
         return None
 
-    def _finish(self, container: str, timeout: int | None, log: LogSink, stop: threading.Event) -> Outcome:
-        pump = _LogPump(self._api, container, log)
+    def _finish(self, container: str, timeout: int | None, pump: _LogPump, stop: threading.Event) -> Outcome:
         pump.start()
         ended = threading.Event()
         threading.Thread(target=self._await_end, args=(container, ended), daemon=True).start()
@@ -285,25 +288,35 @@ class DockerEngine:
 
 
 class _LogPump(threading.Thread):
-    """Carries the container's log to a sink; a stream that broke with the engine is taken up where it broke."""
+    """Carries all that the program prints to a sink: attached before the start, it makes the program wait for us.
+
+    The engine's own log file is bounded and forgets; it only helps when the stream broke with the engine.
+    """
 
     def __init__(self, api: docker.APIClient, container: str, sink: LogSink) -> None:
         super().__init__(daemon=True)
         self._api, self._container, self._sink = api, container, sink
-        self._seen, self._ended = 0, 0.0
+        self._seen, self._ended, self._given_up = 0, 0.0, False
+        self._stream = api.attach(container, stream=True, logs=False)
 
     def run(self) -> None:
         """Follow the stream to its end, which need not be the container's."""
         with contextlib.suppress(docker.errors.DockerException, *_LOST):
-            for piece in self._api.logs(self._container, stream=True, follow=True):
+            for piece in self._stream:
+                if self._given_up:
+                    return
                 self._seen += len(piece)
                 self._sink(piece)
         self._ended = time.monotonic()
 
     def finish(self, ended: float) -> None:
-        """After the container ended at monotonic time `ended`: wait for the stream, then fetch what it lacks."""
-        self.join(timeout=30)
-        if self.is_alive() or self._ended > ended - 1:
+        """After the container ended at monotonic time `ended`: take the rest, as long as there is any."""
+        seen = -1
+        while self.is_alive() and self._seen > seen:
+            seen = self._seen
+            self.join(SILENT_AFTER)
+        self._given_up = self.is_alive()
+        if self._given_up or self._ended > ended - 1:
             return
         skip = self._seen
         with contextlib.suppress(docker.errors.DockerException, *_LOST):

@@ -60,9 +60,10 @@ class LogKeeper:
 
     @property
     def tail(self) -> str:
-        """The last lines, as text; bytes that are no UTF-8 are shown as U+FFFD."""
+        """The last lines, or the end of an endless one, as text; bytes that are no UTF-8 are shown as U+FFFD."""
         text = self._tail.decode("utf-8", "replace")
-        return text if len(self._tail) < TAIL else text.partition("\n")[2]
+        _, newline, rest = text.partition("\n")
+        return rest if newline and len(self._tail) == TAIL else text
 
     def _publish_segments(self) -> None:
         last = time.monotonic()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from executor.facts import Outcome
+
+LOST = "the engine was lost while the run went on"
 
 
 def never_started(problem: str, now: datetime) -> Outcome:
@@ -23,6 +25,9 @@ def vanished(now: datetime) -> Outcome:
 
 def at_end(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
     """The container's `State` after its end; `timeout` in seconds when that is what stopped it."""
+    if state.get("Running"):  # the engine was lost, and is back: the end was not seen, and its status is none
+        started = _when(state["StartedAt"])
+        return Outcome(exit_code=None, interrupted=True, reason=LOST, started=started, finished=started)
     oom = bool(state.get("OOMKilled"))
     reason = ""
     if timeout is not None:
@@ -43,6 +48,5 @@ def at_end(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) 
 
 
 def _when(text: str) -> datetime:
-    """Read the engine's RFC 3339 time, whose nanoseconds Python 3.11 cannot hold."""
-    head, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{head}.{(fraction or '0')[:6].ljust(6, '0')}+00:00")
+    """Read the engine's RFC 3339 time: Docker's is in UTC, Podman's in the time zone of its host."""
+    return datetime.fromisoformat(text).astimezone(UTC)

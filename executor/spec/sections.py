@@ -115,7 +115,7 @@ class MetricRules(Frozen):
     """Metrics read from what the program prints."""
 
     stdout: Text | None = None
-    """Regular expression with named groups; each match gives numbers."""
+    """Regular expression with named groups; its numbers become the output `stdout-metrics.jsonl`, compared like any."""
 
     @field_validator("stdout")
     @classmethod

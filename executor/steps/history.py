@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-from executor.errors import UsageError
+from executor.errors import CorruptObject, NotFound, UsageError
 from executor.evidence.record import Record
 from executor.facts import OutputFile
 from executor.spec.canonical import Digest
@@ -27,13 +28,13 @@ def read(store: Store, spec_hash: Digest, attempt: str) -> Record:
 def finished(store: Store, spec_hash: Digest) -> Record | None:
     """The result that answers a submit and that reruns are held against.
 
-    The reference; when one of its blobs is missing, the oldest success that is whole. None when there is none.
+    The reference; when there is none yet, or its record or one of its blobs is missing, the oldest success that is
+    whole. None when there is none of these either.
     """
-    reference = store.reference(spec_hash)
-    if reference is None:
-        return None
-    if _whole(store, record := read(store, spec_hash, reference)):
-        return record
+    if reference := store.reference(spec_hash):
+        with contextlib.suppress(NotFound):
+            if _whole(store, record := read(store, spec_hash, reference)):
+                return record
     others = (record for record in records(store, spec_hash) if record.status == "succeeded")
     return next((record for record in others if _whole(store, record)), None)
 
@@ -51,9 +52,10 @@ def _whole(store: Store, record: Record) -> bool:
 def pull(store: Store, record: Record, folder: Path, progress: Callable[[str, int, int], None]) -> list[OutputFile]:
     """Write the outputs of `record` below `folder`, verified; a file that is there with other bytes is an error.
 
-    Raises `UsageError` for such a file before anything is written, `CorruptObject` for wrong bytes in the store.
+    Raises `UsageError` for such a file before anything is written, `CorruptObject` for wrong bytes in the store and
+    for a path that would lead out of `folder`.
     """
-    targets = [(file, folder.joinpath(*file.path.split("/"))) for file in record.outputs]
+    targets = [(file, _below(folder, file.path)) for file in record.outputs]
     taken = [str(target) for file, target in targets if target.exists() and not _is(target, file)]
     if taken:
         raise UsageError(f"{folder}: {len(taken)} files are there with other contents: {', '.join(taken[:5])}",
@@ -68,6 +70,14 @@ def pull(store: Store, record: Record, folder: Path, progress: Callable[[str, in
         done += file.size
         progress("outputs", done, total)
     return [file for file, _ in targets]
+
+
+def _below(folder: Path, path: str) -> Path:
+    """Where an output lies below `folder`: a record comes from a store that others write to."""
+    names = path.split("/")
+    if any(name in ("", ".", "..") or "\0" in name for name in names):
+        raise CorruptObject("record.json", expected="outputs below /outputs", observed=repr(path))
+    return folder.joinpath(*names)
 
 
 def _is(target: Path, file: OutputFile) -> bool:

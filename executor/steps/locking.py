@@ -22,8 +22,9 @@ HEADER = "Locked from {name}: every input is pinned. Made by `executor lock`; ed
 
 
 def lock_draft(draft: Path, site: Site) -> Spec:
-    """Pin everything that a draft leaves open; the draft and its lock file do not count as uncommitted changes."""
-    own = frozenset({draft.absolute(), lock_path(draft).absolute()})
+    """Pin everything that a draft leaves open; the draft and the lock files beside it are no uncommitted changes."""
+    # those of other drafts too: what locking one of them wrote must not keep the next from being locked
+    own = frozenset({draft.absolute(), *draft.absolute().parent.glob("*.lock.yaml")})
 
     def commit(wanted: DraftCode) -> str:
         return resolve_commit(wanted.repo, wanted.branch, ignore=own, env=site.environment)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from executor.engine.inputs import recheck
@@ -11,7 +11,7 @@ from executor.engine.outputs import Collected, OutputLimits, collect
 from executor.evidence import metrics
 from executor.evidence.compare import compare
 from executor.evidence.record import Blob, Hints, Record, Status
-from executor.facts import Finding, Fingerprint, Outcome
+from executor.facts import Finding, Fingerprint, Outcome, OutputFile
 from executor.spec.canonical import Digest
 from executor.spec.globs import role_of
 from executor.spec.model import Spec
@@ -22,6 +22,8 @@ from executor.steps.workspace import Workspace
 
 LIMITS = OutputLimits()
 """What a run may leave behind."""
+PRINTED = "stdout-metrics.jsonl"
+"""The output that holds the numbers which the spec's pattern found in what the program printed."""
 LOG, CODE = "/log", "/code"
 """Names that no data tree can have."""
 
@@ -46,9 +48,11 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
     """Collect, store contents, then the record, then the reference if there is none yet; returns the record."""
     spec, store = ended.spec, site.store
     collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), LIMITS)
+    collected = with_printed(collected, space)
     files = _files(ended, space)
-    record = _record(ended, collected, read_metrics(spec, collected, space), files, site)
-    if record.status == "succeeded" and (reference := ended.reference or finished(store, spec.hash)):
+    record = _record(ended, collected, read_metrics(collected.files, space), files, site)
+    reference = ended.reference or finished(store, spec.hash)
+    if record.status == "succeeded" and reference:
         record = record.model_copy(update={"comparison": compare(reference, record)})
     store.put_spec(spec.hash, spec.canonical())
     blobs = [(space.staging / file.path, file.digest, file.size) for file in collected.files]
@@ -56,7 +60,7 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
     store.put_blobs(blobs, counter(site, "upload", sum(size for _, _, size in blobs)))
     store.put_record(spec.hash, record.attempt, record.to_json())
     if record.status == "succeeded":
-        store.put_reference(spec.hash, record.attempt)
+        store.put_reference(spec.hash, (reference or record).attempt)
     return record
 
 
@@ -64,6 +68,8 @@ def _record(
     ended: Ended, collected: Collected, found: metrics.Metrics, files: Mapping[str, tuple[Path, Blob]], site: Site
 ) -> Record:
     spec = ended.spec
+    remarked = remarks(spec, collected, found) if ended.outcome.exit_code == 0 else []
+    changed = [finding for data in ended.inputs.data for finding in recheck(data, hash_cache(site))]
     return Record(
         executor=site.version,
         spec_hash=spec.hash,
@@ -74,7 +80,7 @@ def _record(
         hints=hints_of(spec),
         outcome=ended.outcome,
         fingerprint=ended.fingerprint,
-        findings=(*ended.findings, *(f for data in ended.inputs.data for f in recheck(data, hash_cache(site)))),
+        findings=(*ended.findings, *changed, *remarked),
         allowed=tuple(sorted(ended.allowed)),
         outputs=collected.files,
         refused_outputs={refused.path: refused.reason for refused in collected.refused},
@@ -108,15 +114,42 @@ def hints_of(spec: Spec) -> Hints:
     )
 
 
-def read_metrics(spec: Spec, collected: Collected, space: Workspace) -> metrics.Metrics:
-    """Numbers from the metrics file, then those that the log gives by the spec's pattern."""
+def read_metrics(files: tuple[OutputFile, ...], space: Workspace) -> metrics.Metrics:
+    """Numbers from every metrics file."""
     found = metrics.Metrics()
-    for file in collected.files:
+    for file in files:
         if file.role == "metrics":
-            found = metrics.from_lines(_lines(space.staging / file.path))
-    if spec.metrics.stdout:
-        metrics.from_log(spec.metrics.stdout, _lines(space.log), found)
+            with (space.staging / file.path).open("rb") as lines:
+                metrics.from_lines(lines, found)
     return found
+
+
+def with_printed(collected: Collected, space: Workspace) -> Collected:
+    """Add what was found in the log to the outputs, as a metrics file; the program's own file of that name stays."""
+    if not space.printed.stat().st_size or any(file.path == PRINTED for file in collected.files):
+        return collected
+    space.printed.rename(space.staging / PRINTED)
+    blob = _blob(space.staging / PRINTED)
+    printed = OutputFile(path=PRINTED, digest=blob.digest, size=blob.size, role="metrics")
+    return replace(collected, files=(*collected.files, printed))
+
+
+def remarks(spec: Spec, collected: Collected, found: metrics.Metrics) -> list[Finding]:
+    """What the user of a program that ended well should know of its outputs, and would else find out too late."""
+    remarks = []
+    if not any(file.role != "ignored" for file in collected.files):
+        remarks.append(_warning("outputs", "a file that counts in /outputs", "none", "`workdir: /outputs` keeps what a "
+                                "script writes beside itself; what it wrote in /code is gone"))  # fmt: skip
+    if found.unreadable:
+        remarks.append(_warning("metrics", "one JSON object a line", f"{found.unreadable} lines that are none",
+                                "write numbers, NaN and Infinity as JSON"))  # fmt: skip
+    if spec.metrics.stdout and not any(file.path == PRINTED for file in collected.files):
+        remarks.append(_warning("metrics.stdout", "a line that matches", "none", "look at the log, and at the pattern"))
+    return remarks
+
+
+def _warning(field: str, expected: str, observed: str, advice: str) -> Finding:
+    return Finding(field=field, expected=expected, observed=observed, severity="warn", advice=advice)
 
 
 def _files(ended: Ended, space: Workspace) -> dict[str, tuple[Path, Blob]]:
@@ -134,8 +167,3 @@ def _blob(path: Path) -> Blob:
     with path.open("rb") as stream:
         digest, size = Digest.of_stream(stream)
     return Blob(digest=digest, size=size)
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        yield from stream

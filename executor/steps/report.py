@@ -25,6 +25,7 @@ LIMIT = 4 << 20
 """Bytes of the largest report that is read."""
 BARE = "the image has no python3, so the command ran without a look from inside"
 SILENT = "the launcher in the container left no report"
+GARBLED = "the report from inside the container is not what the launcher writes"
 
 
 def heard(
@@ -60,10 +61,13 @@ def read(path: Path) -> dict[str, Any]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return {}
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return {}
-        data = file.read(LIMIT + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(LIMIT + 1)
+    finally:
+        os.close(descriptor)
     try:
         found = json.loads(data) if len(data) <= LIMIT else None
     except (ValueError, RecursionError):
@@ -73,15 +77,18 @@ def read(path: Path) -> dict[str, Any]:
 
 def _container(report: Path) -> ContainerFacts:
     launch = read(report / "launch.json")
-    try:
-        return ContainerFacts.model_validate({**launch, **read(report / "torch.json"), "checked": bool(launch)}
-                                             | ({} if launch else {"reason": SILENT}))  # fmt: skip
-    except ValidationError:
+    if not launch:
         return ContainerFacts(checked=False, reason=SILENT)
+    said = {**launch, **read(report / "torch.json"), "checked": True, "reason": ""}
+    try:  # as JSON: what cannot be written into a record (half a character, endless nesting) is not read either
+        return ContainerFacts.model_validate_json(json.dumps(said))
+    except (ValidationError, RecursionError):
+        return ContainerFacts(checked=False, reason=GARBLED)
 
 
 def _findings(document: dict[str, Any]) -> list[Finding]:
+    lines = document.get("findings")
     try:
-        return [Finding.model_validate(line) for line in document.get("findings", [])]
+        return [Finding.model_validate(line) for line in lines] if isinstance(lines, list) else []
     except ValidationError:
         return []

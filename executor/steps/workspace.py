@@ -10,12 +10,12 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from executor.engine.interface import Engine
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, Interrupted
 
 RUN_UID = 1000
 """User id of every run inside its container."""
@@ -104,6 +104,11 @@ class Workspace:
         """What the program printed."""
         return self.folder / "log.txt"
 
+    @property
+    def printed(self) -> Path:
+        """Numbers that were found in what the program printed."""
+        return self.folder / "printed.jsonl"
+
     @contextlib.contextmanager
     def kept_on_failure(self) -> Iterator[None]:
         """Around the publication of a result: unless it ends well, the folder stays, and no sweep removes it."""
@@ -114,6 +119,9 @@ class Workspace:
         except ExecutorError as error:
             error.advice = f"{error.advice}; the result is kept in {self.folder}".lstrip("; ")
             raise
+        except KeyboardInterrupt:
+            advice = f"what the run left is kept in {self.folder}"
+            raise Interrupted("interrupted before the result was in the store", advice=advice) from None
         mark.unlink()
 
 
@@ -148,10 +156,11 @@ def hand_over(path: Path) -> None:
                 target.chmod(target.stat().st_mode | 0o666 | (0o111 if target.is_dir() else 0))
 
 
-def sweep(home: Home, engine: Engine) -> list[str]:
+def sweep(home: Home, connect: Callable[[], Engine]) -> list[str]:
     """Remove what killed executors left: containers and volumes of attempts that nobody works on, and their folders.
 
-    The engine is asked only when something is left; an unpublished result is no such thing, its container is gone.
+    The engine is connected only when something is left; an unpublished result is no such thing, its container is gone.
+    Raises `EngineUnreachable` with everything left as it is.
     """
     swept = []
     with _locked(home.attempts / _GATE, wait=True):
@@ -159,7 +168,7 @@ def sweep(home: Home, engine: Engine) -> list[str]:
             if not folder.is_dir() or (folder / UNPUBLISHED).exists():
                 continue
             with contextlib.suppress(_Busy), _locked(folder / "lock"):
-                engine.remove(folder.name)
+                connect().remove(folder.name)
                 remove_tree(folder)
                 swept.append(folder.name)
     return swept

@@ -81,7 +81,7 @@ def torch_image(engine: DockerEngine) -> str:
 
 @pytest.fixture(scope="session")
 def small_blobs(torch_image: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[FolderBlobs, Digest]:
-    """An image with a shell and no Python, made of files of the torch image."""
+    """Blobs of an image with a shell and no Python, made of files of the torch image, and its digest."""
     tar = ("tar", "--create", "--directory=/", "--dereference", "--sort=name", "--mtime=@0", "--owner=0", "--group=0")
     layer = subprocess.run(
         ["docker", "run", "--rm", "--network=none", torch_image, *tar, *SMALL_PROGRAMS], capture_output=True, check=True
@@ -92,7 +92,7 @@ def small_blobs(torch_image: str, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.fixture(scope="session")
 def small_image(engine: DockerEngine, small_blobs: tuple[FolderBlobs, Digest]) -> Iterator[str]:
-    """Name of the small image, which the engine has."""
+    """Name of that image in the engine."""
     blobs, digest = small_blobs
     with serve(blobs) as address:
         reference = f"{address}/executor-test-small@{digest}"

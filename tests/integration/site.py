@@ -135,6 +135,12 @@ gpu: none
 resources: {{memory: 256MiB}}
 """
 """A draft that runs `run.sh` in the small image."""
+SCRIPT = """
+echo hello
+echo '{"step": 1, "loss": 0.5}' >/outputs/metrics.jsonl
+echo weights >/outputs/model.pt
+"""
+"""A `run.sh` that leaves weights and a metric."""
 
 
 def locked(machine: Machine, script: str, more: str = "") -> tuple[Path, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,24 +15,11 @@ from pathlib import Path
 import pytest
 
 from executor.spec.canonical import Digest
-from tests.integration.conftest import S3Server
-from tests.integration.site import EXECUTOR, SMALL, SPEC, Machine, Ran, commit, containers, locked, project, wait_until
+from tests.integration.site import EXECUTOR, SCRIPT, SMALL, SPEC, Machine, Ran, commit, locked, project
 
 pytestmark = pytest.mark.engine
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
-SCRIPT = """
-echo hello
-echo '{"step": 1, "loss": 0.5}' >/outputs/metrics.jsonl
-echo weights >/outputs/model.pt
-"""
-WAITS = """
-echo started
-trap 'echo stopped >/outputs/stopped.txt; exit 0' TERM
-until [ -e /outputs/go ]; do sleep 0.1; done
-echo went on
-"""
-"""Runs until a file appears among its outputs, or it is asked to stop."""
 
 
 @dataclass(frozen=True)
@@ -377,72 +363,3 @@ def test_every_command_has_help() -> None:
     for command in commands:
         done = subprocess.run([EXECUTOR, command, "--help"], capture_output=True, text=True, check=True)
         assert done.stdout.startswith(f"Usage: executor {command}")
-
-
-# While it runs --------------------------------------------------------------------------------------------------------
-
-
-def test_logs_follow_a_run_from_elsewhere(machine: Machine, small_image: str) -> None:
-    spec, spec_hash = locked(machine, WAITS)
-    with machine.start("submit", "--json", spec) as submit:
-        wait_until(lambda: machine.store.live_attempts(Digest(spec_hash)), "the first lines of the log")
-        with machine.start("logs", "-f", spec_hash) as follower:
-            assert follower.stdout
-            assert follower.stdout.readline() == "started\n"
-            assert submit.poll() is None, "it followed while the run went on"
-            (outputs,) = machine.home.glob("attempts/*/outputs")
-            (outputs / "go").touch()
-            rest, problems = follower.communicate(timeout=60)
-        out, err = submit.communicate(timeout=60)
-    assert (submit.returncode, follower.returncode) == (0, 0), (err, problems)
-    assert rest == "went on\n"
-    assert json.loads(out)["status"] == "succeeded"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_run_and_is_recorded(machine: Machine, small_image: str, number: signal.Signals) -> None:
-    spec, spec_hash = locked(machine, WAITS)
-    with machine.start("submit", "--json", spec) as submit:
-        wait_until(lambda: machine.store.live_attempts(Digest(spec_hash)), "the program's first line")
-        submit.send_signal(number)
-        out, err = submit.communicate(timeout=60)
-    assert submit.returncode == 130, err
-    view = json.loads(out)
-    assert view["status"] == "interrupted"
-    record = machine.record(view)
-    assert (record.status, record.outcome.interrupted) == ("interrupted", True)
-    assert [file.path for file in record.outputs] == ["stopped.txt"]
-    assert machine.store.reference(Digest(spec_hash)) is None
-    assert containers(spec_hash) == []
-    assert machine.attempts_left() == []
-
-
-def test_a_second_signal_leaves_at_once(machine: Machine, small_image: str) -> None:
-    spec, spec_hash = locked(machine, "trap '' TERM\necho started\nwhile :; do sleep 1; done\n")
-    with machine.start("submit", "--json", spec) as submit:
-        wait_until(lambda: machine.store.live_attempts(Digest(spec_hash)), "the program's first line")
-        submit.send_signal(signal.SIGINT)
-        assert submit.stderr
-        wait_until(lambda: "once more" in (submit.stderr.readline() if submit.stderr else ""), "the answer")
-        submit.send_signal(signal.SIGINT)
-        out, err = submit.communicate(timeout=60)
-    assert submit.returncode == 130, err
-    assert json.loads(out)["error"] == "Interrupted"
-    assert containers(spec_hash) == []
-    assert machine.attempts_left() == []
-
-
-# From the bucket alone ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.s3
-def test_rerun_needs_no_repository(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
-    url = s3_server.fresh_bucket()
-    here, there = (Machine(tmp_path / name, url, s3_server.env) for name in ("here", "there"))
-    for machine in (here, there):
-        machine.folder.mkdir()
-    spec, spec_hash = locked(here, SCRIPT)
-    assert here.run("submit", spec).code == 0
-    shutil.rmtree(here.folder)
-    again = there.run("rerun", "--json", spec_hash[:8])
-    assert (again.code, again.json["verdict"]) == (0, "identical"), again

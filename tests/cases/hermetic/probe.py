@@ -1,7 +1,6 @@
 import ctypes
 import errno
 import os
-import resource
 import socket
 import subprocess
 import time
@@ -41,7 +40,6 @@ refuses("raw socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, soc
 check("host name", (socket.gethostname(), os.environ["HOSTNAME"]), ("executor", "executor"))
 check("time zone", (time.tzname, os.environ["TZ"]), (("UTC", "UTC"), "UTC"))
 check("locale", (os.environ["LANG"], os.environ["LC_ALL"]), ("C.UTF-8", "C.UTF-8"))
-check("core", resource.getrlimit(resource.RLIMIT_CORE), (0, 0))
 check(
     "engine socket", [p for p in ("/var/run/docker.sock", "/run/docker.sock", "/run/podman") if os.path.exists(p)], []
 )

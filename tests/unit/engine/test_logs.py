@@ -45,3 +45,8 @@ def test_the_tail_is_whole_lines_of_text(tmp_path: Path) -> None:
 def test_nothing_printed_is_an_empty_log(tmp_path: Path) -> None:
     log, segments, _ = kept(tmp_path / "log")
     assert ((tmp_path / "log").read_bytes(), segments, log.tail) == (b"", {}, "")
+
+
+def test_the_tail_of_an_endless_line_is_its_end(tmp_path: Path) -> None:
+    log, _, _ = kept(tmp_path / "log", b"\r1 %" * TAIL)
+    assert len(log.tail) == TAIL

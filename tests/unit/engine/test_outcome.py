@@ -40,3 +40,16 @@ def test_a_command_that_cannot_start_ends_as_in_a_shell(words: str, code: int) -
 def test_a_container_that_is_gone_was_interrupted() -> None:
     assert vanished(NOON).interrupted
     assert vanished(NOON).exit_code is None
+
+
+def test_a_container_that_still_runs_has_no_exit_status() -> None:
+    found = at_end(STATE | {"Running": True, "FinishedAt": "0001-01-01T00:00:00Z"}, timeout=None, interrupted=False)
+    assert (found.exit_code, found.interrupted, found.runtime_s) == (None, True, 0)
+    assert "lost" in found.reason
+
+
+def test_times_with_an_offset_are_the_same_moment() -> None:
+    state = STATE | {"StartedAt": "2026-01-01T14:00:00.5+02:00", "FinishedAt": "2026-01-01T14:00:01+02:00"}
+    found = at_end(state, timeout=None, interrupted=False)
+    assert found.started == datetime(2026, 1, 1, 12, 0, 0, 500_000, UTC)
+    assert found.runtime_s == 0.5

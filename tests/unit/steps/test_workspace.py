@@ -47,7 +47,7 @@ def test_a_result_that_could_not_be_stored_stays_through_sweeps(home: Home) -> N
     ):
         raise StoreUnreachable("down")
     assert str(space.folder) in raised.value.advice
-    assert sweep(home, FakeEngine()) == []
+    assert sweep(home, FakeEngine) == []
     assert (space.folder / UNPUBLISHED).exists()
 
 
@@ -56,18 +56,16 @@ def test_a_sweep_removes_what_a_dead_process_left_and_nothing_else(home: Home) -
         assert holder.stdout is not None
         holder.stdout.readline()
         engine = FakeEngine()
-        assert sweep(home, engine) == []
+        assert sweep(home, lambda: engine) == []
         holder.kill()
         holder.wait()
-        assert sweep(home, engine) == ["theirs"]
+        assert sweep(home, lambda: engine) == ["theirs"]
     assert engine.removed == ["theirs"]
     assert not (home.attempts / "theirs").exists()
 
 
 def test_a_sweep_of_nothing_asks_the_engine_nothing(home: Home) -> None:
-    engine = FakeEngine()
-    assert sweep(home, engine) == []
-    assert engine.removed == []
+    assert sweep(home, lambda: pytest.fail("connected")) == []
 
 
 def test_trees_without_write_permission_are_removed_and_links_not_followed(tmp_path: Path) -> None:

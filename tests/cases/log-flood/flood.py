@@ -1,0 +1,2 @@
+for number in range(900_000):
+    print("line", number, "x" * 90)

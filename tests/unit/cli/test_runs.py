@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor.cli.runs import summary
+from executor.engine.interface import LogSink
+from executor.spec.file import load_spec, spec_text
+from executor.spec.model import Spec
+from tests.unit.cli.conftest import Run
+from tests.unit.engine.repos import make_repo
+from tests.unit.sites import LAUNCH, Program, World, a_spec
+
+SPEC = a_spec()
+PROMISED = {
+    "spec_hash", "attempt", "status", "cached", "exit_code", "verdict", "outputs", "metrics", "findings", "runtime_s",
+    "store",
+}  # fmt: skip
+EVIL = "\x1b[2J\x9bevil"
+
+
+def written(folder: Path, spec: Spec = SPEC) -> Path:
+    path = folder / f"{spec.hash.hex[:8]}.yaml"
+    path.write_text(spec_text(spec))
+    return path
+
+
+def test_submit_prints_one_document_with_everything_promised(run: Run, wired: World, tmp_path: Path) -> None:
+    ran = run("submit", written(tmp_path), "--json")
+    assert ran.code == 0
+    assert ran.json.keys() >= PROMISED
+    assert (ran.json["status"], ran.json["cached"], ran.json["verdict"]) == ("succeeded", False, None)
+    assert ran.json["outputs"][0].keys() >= {"path", "digest", "size", "role"}
+    assert ran.json["findings"][0].keys() >= {"field", "expected", "observed", "severity", "advice"}
+    assert "  │ training\n" in ran.err
+    again = run("submit", written(tmp_path), "--json")
+    assert (again.json["cached"], again.json["attempt"]) == (True, ran.json["attempt"])
+
+
+def test_submit_for_people(run: Run, wired: World, tmp_path: Path) -> None:
+    wired.program.outputs["metrics.jsonl"] = b'{"loss": 0.25}\n'
+    ran = run("submit", written(tmp_path))
+    assert ran.out.splitlines()[0] == f"digits  {SPEC.hash.hex[:12]}  succeeded  (0.0 s)"
+    assert "  metrics   loss 0.25" in ran.out
+    assert "  weights   model.pt       sha256:" in ran.out
+    assert "(answered from the store)" in run("submit", written(tmp_path)).out
+
+
+def test_several_specs_are_a_list(run: Run, wired: World, tmp_path: Path) -> None:
+    paths = [written(tmp_path, a_spec(seed=seed)) for seed in (1, 2)]
+    assert [view["status"] for view in run("submit", *paths, "--json").json] == ["succeeded"] * 2
+
+
+def test_every_spec_is_read_before_the_first_runs(run: Run, wired: World, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("version: 1\n")
+    assert run("submit", written(tmp_path), tmp_path / "bad.yaml").code == 2
+    assert wired.engine.plans == []
+
+
+def test_a_failing_program_is_a_result_with_code_1(run: Run, wired: World, tmp_path: Path) -> None:
+    wired.program = Program(code=3, prints=f"Traceback {EVIL}\n".encode())
+    ran = run("submit", written(tmp_path), "--json")
+    assert (ran.code, ran.json["status"], ran.json["exit_code"]) == (1, "failed", 3)
+    plain = run("submit", written(tmp_path))
+    assert "  exit status 3" in plain.out
+    assert not {"\x1b", "\x9b"} & set(plain.out + plain.err)
+
+
+def test_a_refused_environment_is_code_3_with_findings(run: Run, wired: World, tmp_path: Path) -> None:
+    path = written(tmp_path, a_spec(resources={"memory": "2TiB"}))
+    ran = run("submit", path, "--json")
+    assert (ran.code, ran.json["status"]) == (3, "refused")
+    assert [one["field"] for one in ran.json["findings"] if one["severity"] == "refuse"] == ["memory"]
+    assert "--allow memory" in run("submit", path).err
+    assert run("submit", path, "--allow", "memory", "--json").json["findings"]
+    assert run("submit", path, "--force", "--allow", "colour").code == 2
+
+
+def test_an_engine_out_of_reach_is_code_6(run: Run, wired: World, tmp_path: Path) -> None:
+    wired.engine.digests.clear()
+    assert run("submit", written(tmp_path), "--json").code == 6
+
+
+def test_an_interrupted_run_is_code_130_and_the_rest_is_left_out(run: Run, wired: World, tmp_path: Path) -> None:
+    def program(work: Path, log: LogSink) -> int:
+        wired.site.stop.ask()
+        return 143
+
+    wired.engine.program = program
+    paths = [written(tmp_path, a_spec(seed=seed)) for seed in (1, 2)]
+    ran = run("submit", *paths, "--json")
+    assert (ran.code, [view["status"] for view in ran.json]) == (130, ["interrupted"])
+
+
+def test_a_wish_that_comes_too_late_keeps_the_result_and_leaves_out_the_rest(
+    run: Run, wired: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_record = wired.store.put_record
+
+    def late(*words: Any) -> None:
+        put_record(*words)
+        wired.site.stop.ask()
+
+    monkeypatch.setattr(wired.store, "put_record", late)
+    paths = [written(tmp_path, a_spec(seed=seed)) for seed in (1, 2)]
+    ran = run("submit", *paths, "--json")
+    assert (ran.code, [view["status"] for view in ran.json]) == (130, ["succeeded"])
+
+
+def test_quiet_says_nothing_but_the_result(run: Run, wired: World, tmp_path: Path) -> None:
+    ran = run("submit", written(tmp_path), "--quiet")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_lock_writes_the_spec_beside_the_draft_and_submits_that(run: Run, wired: World, tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", **{"train.py": ""})
+    draft = repo / "line.yaml"
+    draft.write_text(
+        f"version: 1\nname: line\nimage: localhost/torch:cpu\ncode: {{repo: {repo}, branch: HEAD}}\n"
+        "command: [python, train.py]\nseed: 1\n"
+    )
+    assert run("submit", draft).code == 2
+    ran = run("submit", "--lock", draft, "--json")
+    assert ran.code == 0
+    assert load_spec(repo / "line.lock.yaml").hash.hex == ran.json["spec_hash"]
+
+
+# Reruns ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rerun_of_the_same_bits_is_code_0(run: Run, wired: World, tmp_path: Path) -> None:
+    found = run("submit", written(tmp_path), "--json").json["spec_hash"]
+    ran = run("rerun", found[:8], "--json")
+    assert (ran.code, ran.json["verdict"], ran.json["cached"]) == (0, "identical", False)
+    assert "divergence" not in ran.json
+    assert "  verdict   identical: all 1 files are the same" in run("rerun", found[:8]).out
+
+
+def test_a_rerun_that_differs_is_code_4_and_says_where(run: Run, wired: World, tmp_path: Path) -> None:
+    found = run("submit", written(tmp_path), "--json").json["spec_hash"]
+    wired.program = Program(outputs={"model.pt": b"others"})
+    ran = run("rerun", found, "--json")
+    assert (ran.code, ran.json["verdict"]) == (4, "different")
+    assert ran.json["divergence"].keys() >= {"step", "kind", "tensor", "cause", "where", "prediction"}
+    assert (ran.json["divergence"]["kind"], ran.json["divergence"]["step"]) == ("output", None)
+    assert "    ≠ model.pt  sha256:" in run("rerun", found).out
+
+
+def test_a_rerun_of_nothing_is_code_4(run: Run, wired: World, tmp_path: Path) -> None:
+    wired.program = Program(outputs={})
+    found = run("submit", written(tmp_path), "--json").json["spec_hash"]
+    ran = run("rerun", found, "--json")
+    assert (ran.code, ran.json["verdict"]) == (4, "incomparable")
+
+
+def test_a_rerun_that_fails_is_code_1(run: Run, wired: World, tmp_path: Path) -> None:
+    found = run("submit", written(tmp_path), "--json").json["spec_hash"]
+    wired.program = Program(code=7)
+    ran = run("rerun", found, "--json")
+    assert (ran.code, ran.json["verdict"], ran.json["exit_code"]) == (1, None, 7)
+
+
+def test_a_rerun_of_nothing_known_is_code_2(run: Run, wired: World) -> None:
+    assert run("rerun", "abcdef", "--json").json["error"] == "NotFound"
+    assert run("rerun", "x").code == 2
+
+
+# What the run wrote ------------------------------------------------------------------------------------------------
+
+
+def test_no_escape_that_a_run_wrote_reaches_the_terminal(run: Run, wired: World, tmp_path: Path) -> None:
+    line = {"field": EVIL, "expected": EVIL, "observed": EVIL, "severity": "warn", "advice": EVIL}
+    wired.program = Program(
+        outputs={"metrics.jsonl": b'{"\\u001b[2J\\u009bevil": 1}\n'},
+        prints=EVIL.encode() + b"\n",
+        reports={"launch.json": LAUNCH | {"python": EVIL, "findings": [line]}},
+    )
+    for words in (["submit", written(tmp_path)], ["rerun", SPEC.hash.hex], ["show", SPEC.hash.hex], ["ls"],
+                  ["logs", SPEC.hash.hex]):  # fmt: skip
+        for options in ([], ["--json"]):
+            ran = run(*words, *options)
+            assert ran.code == 0
+            assert "evil" in ran.out
+            assert not {"\x1b", "\x9b"} & set(ran.out + ran.err)
+
+
+def test_a_long_list_of_files_is_cut() -> None:
+    view: dict[str, Any] = {
+        "name": "x", "spec_hash": "a" * 64, "status": "succeeded", "cached": False, "runtime_s": 1.0, "exit_code": 0,
+        "metrics": {}, "refused_outputs": {}, "findings": [], "store": "file:x", "comparison": None,
+        "outputs": [{"role": "file", "path": f"f{n}", "size": 1, "digest": "sha256:0"} for n in range(23)],
+    }  # fmt: skip
+    shown = summary(view)
+    assert "f19" in shown
+    assert "f20" not in shown
+    assert "… and 3 more files" in shown

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+import pytest
+
+from executor.environment.gpu import GpuReading
+from tests.unit.sites import World, same_host
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr("executor.environment.host.read", same_host)
+    monkeypatch.setattr("executor.environment.gpu.look", GpuReading)
+    return World(tmp_path)
