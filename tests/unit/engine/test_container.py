@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ import requests
 from docker.errors import APIError, NotFound
 
 from executor.engine.container import DockerEngine
+from executor.engine.plan import Plan
+from executor.engine.remote import packed
 from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
 from executor.facts import Outcome
 from executor.spec.canonical import Digest
@@ -49,6 +52,10 @@ class Api:
         self.programs = {"/opt/bin/python3"}
         self.state: dict[str, Any] = dict(STATE)
         self.fails: dict[str, Exception] = {}
+        self.kept: list[dict[str, str]] | None = None
+        """Volumes."""
+        self.there = Path()
+        """What a run left, wherever it is asked for."""
         self.base_url, self.timeout, self.api_version = "http://engine", 1, "1.41"
 
     def _ask(self, *words: Any) -> None:
@@ -115,14 +122,23 @@ class Api:
     def remove_container(self, container: str, *_: Any, **__: Any) -> None:
         self._ask("remove", container)
 
-    def volumes(self, *_: Any, **__: Any) -> Any:
-        return {"Volumes": [{"Name": "executor-a-outputs"}]}
+    def containers(self, *_: Any, filters: Any, **__: Any) -> Any:
+        self._ask("containers", filters)
+        return [{"Id": "c1"}]
+
+    def volumes(self, filters: Any = None) -> Any:
+        self._ask("volumes", filters)
+        return {"Volumes": self.kept}
 
     def remove_volume(self, name: str, *_: Any, **__: Any) -> None:
         self._ask("remove_volume", name)
 
-    def containers(self, *_: Any, **__: Any) -> Any:
-        return [{"Id": "c1", "Labels": {"io.repro-executor.attempt": "a"}}]
+    def put_archive(self, container: str, path: str, data: Any) -> Any:
+        self._ask("put", path, b"".join(data))
+
+    def get_archive(self, container: str, path: str, *_: Any, **__: Any) -> Any:
+        self._ask("get", path)
+        return packed({path.rpartition("/")[2]: self.there}), {}
 
 
 @pytest.fixture
@@ -272,6 +288,16 @@ def test_a_name_goes_to_the_image(engine: DockerEngine, api: Api) -> None:
     assert api.asked[-1] == ("tag", "sha256:i", "localhost/x", "latest")
 
 
+def test_an_image_that_lost_its_manifest_is_known_by_its_config(engine: DockerEngine, api: Api) -> None:
+    config = Digest.of(b"config")
+    api.listed = [{"Id": str(config), "RepoDigests": None}]
+    assert engine.image(DIGEST) is None
+    assert engine.image(DIGEST, Digest.of(b"another")) is None
+    found = engine.image(DIGEST, config)
+    assert found is not None
+    assert found.digest == DIGEST
+
+
 # Runs --------------------------------------------------------------------------------------------------------------
 
 
@@ -345,11 +371,51 @@ def test_a_container_that_someone_removed_was_interrupted(engine: DockerEngine, 
     assert (outcome.exit_code, outcome.interrupted) == (None, True)
 
 
-def test_all_that_there_is_of_an_attempt_is_removed(engine: DockerEngine, api: Api) -> None:
+def test_what_is_of_an_attempt_is_found_by_its_label(engine: DockerEngine, api: Api) -> None:
+    mine = {"label": "io.repro-executor.attempt=a"}
+    api.kept = [{"Name": "v1"}, {"Name": "v2"}]
     engine.remove("a")
-    assert api.asked == [("remove", "c1"), ("remove_volume", "executor-a-outputs")]
+    assert api.asked == [("containers", mine), ("remove", "c1"), ("volumes", mine), ("remove_volume", "v1"),
+                         ("remove_volume", "v2")]  # fmt: skip
 
 
-def test_what_is_gone_already_is_removed(engine: DockerEngine, api: Api) -> None:
-    api.fails |= {"remove": refuse("no such container", 404), "remove_volume": refuse("no such volume", 404)}
+@pytest.mark.parametrize("gone", ["remove", "remove_volume"])
+def test_what_is_gone_already_is_fine(engine: DockerEngine, api: Api, gone: str) -> None:
+    api.kept = [{"Name": "v1"}]
+    api.fails[gone] = refuse("no such thing", 404)
     engine.remove("a")
+    assert api.asked[-1] == ("remove_volume", "v1")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Plan:
+    """A plan for another machine; the folders of its attempt."""
+    for name in ("control", "report", "outputs"):
+        (tmp_path / "work" / name).mkdir(parents=True)
+    return planned(BARE, work=tmp_path / "work", remote=True)
+
+
+def test_elsewhere_a_container_that_never_runs_is_filled_and_what_was_left_comes_back(
+    engine: DockerEngine, api: Api, elsewhere: Plan, tmp_path: Path
+) -> None:
+    api.there = tmp_path / "there"
+    api.there.mkdir()
+    (api.there / "left").write_text("left")
+    image = engine.image(DIGEST)
+    assert image is not None
+    engine.run(elsewhere, image, log=lambda _: None, stop=threading.Event())
+    seen = [words[0] for words in api.asked if words[0] in {"create", "put", "start", "get", "remove", "volumes"}]
+    assert seen == ["create", "put", "remove", "create", "start", "get", "get", "remove", "volumes"]
+    assert [(tmp_path / "work" / name / "left").read_text() for name in ("outputs", "report")] == ["left", "left"]
+
+
+@pytest.mark.parametrize("moment", ["put", "get"])
+def test_elsewhere_a_lost_engine_is_no_result(
+    engine: DockerEngine, api: Api, elsewhere: Plan, tmp_path: Path, moment: str
+) -> None:
+    api.fails[moment] = ConnectionError("reset")
+    image = engine.image(DIGEST)
+    assert image is not None
+    with pytest.raises(EngineUnreachable, match="reset"):
+        engine.run(elsewhere, image, log=lambda _: None, stop=threading.Event())
+    assert steps(api)[-1] == "remove"

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import json
 import tarfile
@@ -8,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.engine import images, layout
-from executor.engine.images import resolve, restore
+from executor.engine import layout
+from executor.engine.images import held, resolve, restore
 from executor.engine.interface import Progress
 from executor.errors import EngineUnreachable, ImageNotFound, RegistryUnreachable
 from executor.facts import EngineFacts, ImageFacts
@@ -137,24 +135,24 @@ class Elsewhere(FakeEngine):
 
 def test_an_image_that_was_loaded_elsewhere_is_known_by_its_config(stored: FolderBlobs) -> None:
     engine, ref = Elsewhere(), ImageRef("localhost/small", stored.image(b"layer"))
-    assert images.held(engine, ref.pinned, stored) is None
-    loaded = images.resolve(engine, ref, stored, lambda *_: None)
+    assert held(engine, ref.pinned, stored) is None
+    loaded = resolve(engine, ref, stored, silent)
     assert (loaded.digest, loaded.source) == (ref.pinned, "store")
-    assert images.held(engine, ref.pinned, stored) == loaded.model_copy(update={"source": ""})
+    assert held(engine, ref.pinned, stored) == loaded.model_copy(update={"source": ""})
 
 
 def test_without_its_manifest_nothing_proves_what_an_image_is(stored: FolderBlobs, tmp_path: Path) -> None:
     engine, ref = Elsewhere(), ImageRef("localhost/small", stored.image(b"layer"))
-    images.resolve(engine, ref, stored, lambda *_: None)
+    resolve(engine, ref, stored, silent)
     (tmp_path / "empty").mkdir()
     empty = FolderBlobs(tmp_path / "empty")
-    assert images.held(engine, ref.pinned, empty) is None
+    assert held(engine, ref.pinned, empty) is None
     with pytest.raises(ImageNotFound, match="the store does not hold it"):
-        images.resolve(engine, ref, empty, lambda *_: None)
+        resolve(engine, ref, empty, silent)
 
 
 def test_an_engine_that_took_another_image_is_not_trusted(stored: FolderBlobs) -> None:
     engine, ref = Elsewhere(), ImageRef("localhost/small", stored.image(b"layer"))
     other = stored.image(b"other")
     engine.load(layout.stream(stored, other, "localhost/small:latest"))
-    assert images.held(engine, ref.pinned, stored) is None
+    assert held(engine, ref.pinned, stored) is None

@@ -37,6 +37,16 @@ def test_the_index_names_the_manifest_and_the_image(tmp_path: Path) -> None:
     assert entry["size"] == len(found[f"blobs/sha256/{digest.hex}"])
 
 
+def test_what_docker_reads_names_config_layers_and_image(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path)
+    digest = blobs.image(b"low", b"high")
+    found = members(b"".join(stream(blobs, digest, "localhost/test:latest")))
+    (entry,) = json.loads(found["manifest.json"])
+    assert [found[name] for name in entry["Layers"]] == [b"low", b"high"]
+    assert b"diff_ids" in found[entry["Config"]]
+    assert entry["RepoTags"] == ["localhost/test:latest"]
+
+
 def test_the_archive_is_the_same_bytes_every_time(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     digest = blobs.image(b"layer")
