@@ -28,15 +28,19 @@ def read(store: Store, spec_hash: Digest, attempt: str) -> Record:
 def finished(store: Store, spec_hash: Digest) -> Record | None:
     """The result that answers a submit and that reruns are held against.
 
-    The reference; when there is none yet, or its record or one of its blobs is missing, the oldest success that is
-    whole. None when there is none of these either.
+    The reference; when its record or one of its blobs is missing, the oldest success that is whole. None when there is
+    none of these either. An executor that was killed between record and reference has its success named now.
     """
-    if reference := store.reference(spec_hash):
+    reference = store.reference(spec_hash)
+    if reference:
         with contextlib.suppress(NotFound):
             if _whole(store, record := read(store, spec_hash, reference)):
                 return record
     others = (record for record in records(store, spec_hash) if record.status == "succeeded")
-    return next((record for record in others if _whole(store, record)), None)
+    oldest = next((record for record in others if _whole(store, record)), None)
+    if oldest and not reference:
+        store.put_reference(spec_hash, oldest.attempt)
+    return oldest
 
 
 def spec_of(store: Store, record: Record) -> Spec:

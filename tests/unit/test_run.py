@@ -114,6 +114,7 @@ def test_an_executor_killed_before_it_named_the_reference_has_finished_all_the_s
     first = world.submit(SPEC).record
     del world.store.contents[f"{layout.run(SPEC.hash)}/reference.json"]
     assert world.submit(SPEC).cached
+    assert world.store.reference(SPEC.hash) == first.attempt
     world.submit(SPEC, force=True)
     assert world.store.reference(SPEC.hash) == first.attempt
 
