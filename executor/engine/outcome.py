@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from signal import Signals
 from typing import Any
 
 from executor.facts import Outcome
@@ -36,15 +37,24 @@ def at_end(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) 
         reason = "stopped by the user"
     elif oom:
         reason = "killed: it used more memory than resources.memory allows"
+    code = state["ExitCode"]
     return Outcome(
-        exit_code=state["ExitCode"],
+        exit_code=code,
         oom_killed=oom,
         timed_out=timeout is not None,
         interrupted=interrupted,
-        reason=reason,
+        reason=reason or by_signal(code),
         started=_when(state["StartedAt"]),
         finished=_when(state["FinishedAt"]),
     )
+
+
+def by_signal(code: int) -> str:
+    """What an exit status above 128 says of a signal; empty for a program that ended by itself."""
+    number = code - 128
+    if number not in {signal.value for signal in Signals}:
+        return ""
+    return f"ended by signal {number} ({Signals(number).name})"
 
 
 def _when(text: str) -> datetime:

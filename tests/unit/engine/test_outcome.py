@@ -24,6 +24,7 @@ def test_a_clean_end_has_no_reason() -> None:
         ({"ExitCode": 137, "OOMKilled": True}, None, False, "more memory than resources.memory allows"),
         ({"ExitCode": 143}, 20, False, "time limit of 20 s"),
         ({"ExitCode": 143}, None, True, "stopped by the user"),
+        ({"ExitCode": 139}, None, False, "ended by signal 11 (SIGSEGV)"),
     ],
 )
 def test_other_ends_say_why(state: dict[str, object], timeout: int | None, interrupted: bool, reason: str) -> None:
@@ -35,6 +36,11 @@ def test_other_ends_say_why(state: dict[str, object], timeout: int | None, inter
 @pytest.mark.parametrize(("words", "code"), [("exec: not found", 127), ("permission denied", 126)])
 def test_a_command_that_cannot_start_ends_as_in_a_shell(words: str, code: int) -> None:
     assert never_started(words, NOON).exit_code == code
+
+
+@pytest.mark.parametrize("code", [0, 1, 128, 200, 255])
+def test_what_no_signal_ended_has_no_reason(code: int) -> None:
+    assert at_end(STATE | {"ExitCode": code}, timeout=None, interrupted=False).reason == ""
 
 
 def test_a_container_that_is_gone_was_interrupted() -> None:
