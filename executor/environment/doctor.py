@@ -117,9 +117,16 @@ def _clock(at: Machine) -> Answer:
 
 def _engine(at: Machine) -> Answer:
     if isinstance(at.engine, EngineUnreachable):
-        advice = at.engine.advice or "install and start Docker (apt-get install docker.io), or set DOCKER_HOST"
+        advice = (
+            _elsewhere(at.engine.advice) or "install and start Docker (apt-get install docker.io), or set DOCKER_HOST"
+        )
         return Answer("an engine that answers", at.engine.message, "refuse", advice)
     return check_engine(at.engine)
+
+
+def _elsewhere(advice: str) -> str:
+    """Advice without the part that leads back here."""
+    return "; ".join(part for part in advice.split("; ") if "executor doctor" not in part)
 
 
 def _engine_gpus(at: Machine) -> Answer:
@@ -133,9 +140,8 @@ def _engine_gpus(at: Machine) -> Answer:
 
 def _store(at: Machine) -> Answer:
     if isinstance(at.store, ExecutorError):
-        return Answer(
-            "a store that answers", at.store.message, "refuse", at.store.advice or "start it, or name another"
-        )
+        advice = _elsewhere(at.store.advice) or "start it, or name another"
+        return Answer("a store that answers", at.store.message, "refuse", advice)
     return check_store(at.store)
 
 

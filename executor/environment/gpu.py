@@ -34,6 +34,8 @@ def look(nvml: Any = None) -> GpuReading:
         nvml = pynvml
     try:
         nvml.nvmlInit()
+    except nvml.NVMLError_LibraryNotFound:
+        return GpuReading(problem="no NVIDIA driver")
     except nvml.NVMLError as error:
         return GpuReading(problem=str(error))
     try:

@@ -51,6 +51,12 @@ def test_an_error_keeps_its_own_advice() -> None:
     assert lines(engine=EngineUnreachable("no socket", advice="start dockerd"))["engine"].advice == "start dockerd"
 
 
+def test_the_doctor_does_not_send_for_the_doctor() -> None:
+    engine = EngineUnreachable("no socket", advice="start it; `executor doctor` says more")
+    found = lines(engine=engine, store=StoreUnreachable("odd", advice="`executor doctor` looks at the store"))
+    assert (found["engine"].advice, found["store"].advice) == ("start it", "start it, or name another")
+
+
 def test_a_machine_without_a_gpu_says_why_and_is_well() -> None:
     line = lines(gpu_problem="Driver Not Loaded")["gpu"]
     assert (line.severity, line.observed) == ("info", "none: Driver Not Loaded")

@@ -114,7 +114,7 @@ class FakeNvml:
 @pytest.mark.parametrize(
     ("code", "problem"),
     [
-        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "NVML Shared Library Not Found"),
+        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "no NVIDIA driver"),
         (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "Driver Not Loaded"),
         (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "RM has detected an NVML/RM version mismatch."),
     ],
