@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
+from textwrap import wrap
 from typing import NamedTuple, TypeVar
 
 from executor.errors import InputMismatch, UsageError
@@ -46,6 +48,8 @@ class StoreFacts(Fact):
     """Host clock minus the store's in seconds; none when the store has no clock of its own."""
     problem: str = ""
     """What the probe was told, when it failed."""
+    advice: str = ""
+    """What to do about that."""
 
 
 def run_checks(checks: Mapping[str, Callable[[T], Answer]], facts: T) -> list[Finding]:
@@ -64,13 +68,19 @@ def apply_allow(findings: Iterable[Finding], allow: frozenset[str], known: Itera
     """Mark what the user allowed; raises `UsageError` for a field that no check has."""
     fields = sorted(known)
     if unknown := sorted(name for name in allow if name not in fields and not name.startswith("data.")):
-        raise UsageError(
-            f"--allow {', '.join(unknown)}: no check has this name", advice=f"the names are: {', '.join(fields)}"
-        )
+        raise UsageError(f"--allow {', '.join(unknown)}: no check has this name", advice=_names(unknown, fields))
     return [
         one.model_copy(update={"allowed": True}) if one.field in allow and one.severity != "info" else one
         for one in findings
     ]
+
+
+def _names(unknown: Iterable[str], fields: list[str]) -> str:
+    """What may have been meant, then every name, in lines."""
+    meant = dict.fromkeys(near for name in unknown for near in get_close_matches(name, fields, n=1))
+    guess = f"did you mean {' or '.join(meant)}? " if meant else ""
+    lines = wrap(", ".join(fields), 90, break_on_hyphens=False, break_long_words=False)
+    return "\n    ".join([f"{guess}The names are" if guess else "the names are", *lines])
 
 
 def mismatch(error: InputMismatch) -> Finding:
@@ -88,14 +98,14 @@ def check_store(store: StoreFacts) -> Answer:
             expected,
             f"{store.address} did not answer: {store.problem}",
             "refuse",
-            "start it, or name another with --store",
+            store.advice or "start it, or name another with --store",
         )
     if not store.writable:
         return Answer(
             expected,
             f"{store.address} cannot be written: {store.problem}",
             "refuse",
-            "check its credentials and its policy",
+            store.advice or "check its credentials and its policy",
         )
     if not store.conditional_puts:
         return Answer(

@@ -18,7 +18,7 @@ from executor.environment import host as hosts
 from executor.environment import verify
 from executor.environment.checks import StoreFacts, mismatch
 from executor.environment.launch import choose_gpus
-from executor.errors import EnvironmentMismatch, InputMismatch
+from executor.errors import EnvironmentMismatch, InputMismatch, StoreUnreachable
 from executor.evidence.record import Record
 from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, refused
 from executor.spec.canonical import Digest
@@ -30,6 +30,12 @@ from executor.store.interface import Store
 
 DISK_NEEDED = 1 << 30
 """Bytes that a run is expected to need for its outputs, beside its data."""
+
+UNBENDING = frozenset(
+    {"engine", "host", "gpu.count", "gpu.requests", "memory", "disk", "store", "image.digest", "image.architecture",
+     "clock"}
+)  # fmt: skip
+"""Fields whose difference would only fail later when it is accepted."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ def store_facts(store: Store, now: datetime) -> StoreFacts:
         conditional_puts=found.conditional,
         skew_s=found.clock_skew_s,
         problem=found.problem,
+        advice=found.advice,
     )
 
 
@@ -111,14 +118,17 @@ def _check(
 
 
 def refuse(findings: list[Finding]) -> None:
-    """Raise `EnvironmentMismatch` when a finding stops the run."""
-    if bad := refused(findings):
-        names = " ".join(f"--allow {finding.field}" for finding in bad)
-        raise EnvironmentMismatch(
-            "\n".join(f"{f.field}: expected {f.expected}, found {f.observed}" for f in bad),
-            findings=findings,
-            advice=f"{bad[0].advice or 'use another host'}; or accept the difference: {names}",
-        )
+    """Raise `EnvironmentMismatch` when a finding stops the run; `StoreUnreachable` when it is the store alone."""
+    bad = refused(findings)
+    if not bad:
+        return
+    advice = bad[0].advice or "use another host"
+    if [one.field for one in bad] == ["store"]:
+        raise StoreUnreachable(bad[0].observed, advice=advice)
+    if names := " ".join(f"--allow {one.field}" for one in bad if one.field not in UNBENDING):
+        advice += f"; or accept the difference: {names}"
+    message = "\n".join(f"{f.field}: expected {f.expected}, found {f.observed}" for f in bad)
+    raise EnvironmentMismatch(message, findings=findings, advice=advice)
 
 
 def place(spec: Spec, here: Environment, space: Workspace, data: Mapping[str, Path]) -> Placement:

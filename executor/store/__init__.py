@@ -25,6 +25,7 @@ def open_store(url: str, env: Mapping[str, str]) -> Store:
     """The store of a URL such as `s3://bucket/prefix` or `file:/path`; `env` has endpoint and credentials."""
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in SCHEMES:
-        known = " or ".join(f"{name}:…" for name in SCHEMES)
+        path = not colon and url.startswith(("/", ".", "~"))
+        known = f"file:{url}" if path else " or ".join(f"{name}:…" for name in SCHEMES)
         raise UsageError(f"{url!r} is not the URL of a store", advice=f"write {known}")
     return SCHEMES[scheme](url, env)

@@ -14,6 +14,7 @@ from executor.store.transfer import Payload, write_whole
 
 _SCRATCH = ".part"
 """Folder of unfinished files; never listed, and whatever is old in it can be deleted."""
+_OTHER = "name a folder on a disk that can be written"
 _ADVICE = {
     errno.ENOSPC: "free some space, or use another store",
     errno.EDQUOT: "free some space, or use another store",
@@ -49,12 +50,21 @@ class LocalStore(Store):
 
     def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
         with self._errors(key), payload.open() as stream:
-            self._root.mkdir(exist_ok=True)
-            scratch = self._root / _SCRATCH
-            scratch.mkdir(exist_ok=True)
+            scratch = self._scratch()
             target = self._path(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             return write_whole(target, stream, if_absent=if_absent, scratch=scratch)
+
+    def _scratch(self) -> Path:
+        """The folder of unfinished files; made, and the store's with it, when this is the first put."""
+        self._answer()
+        scratch = self._root / _SCRATCH
+        try:
+            self._root.mkdir(exist_ok=True)
+            scratch.mkdir(exist_ok=True)
+        except FileNotFoundError as error:  # such as below /proc
+            raise StoreUnreachable(f"{self.url}: no folder can be made there", advice=_OTHER) from error
+        return scratch
 
     def _size(self, key: str) -> int | None:
         try:
@@ -94,6 +104,8 @@ class LocalStore(Store):
         return self._root.joinpath(*parts)
 
     def _answer(self) -> None:
+        if self._root.exists() and not self._root.is_dir():
+            raise StoreUnreachable(f"{self.url}: this is a file, not a folder", advice=_OTHER)
         if not self._root.is_dir() and not self._root.parent.is_dir():
             raise StoreUnreachable(
                 f"{self.url}: no such folder", advice="check the path and that its disk is mounted, or make the folder"

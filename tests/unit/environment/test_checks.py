@@ -41,7 +41,16 @@ def test_allow_marks_what_it_names_and_nothing_that_is_well() -> None:
 def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"--allow gpu\.tpye: no check") as caught:
         checks.apply_allow([], frozenset({"gpu.tpye", "disk"}), ("gpu.type", "disk"))
-    assert caught.value.advice == "the names are: disk, gpu.type"
+    assert caught.value.advice == "did you mean gpu.type? The names are\n    disk, gpu.type"
+
+
+def test_many_names_are_readable_lines_and_nothing_is_guessed_from_afar() -> None:
+    with pytest.raises(UsageError) as caught:
+        checks.apply_allow([], frozenset({"xyz"}), [f"field.{n}" for n in range(40)])
+    first, *lines = caught.value.advice.splitlines()
+    assert first == "the names are"
+    assert len(lines) > 2
+    assert all(len(line) < 100 for line in lines)
 
 
 def test_data_can_be_allowed_by_any_name() -> None:
@@ -62,12 +71,19 @@ def test_a_wrong_input_becomes_a_finding() -> None:
         (samples.store(), "info", "reachable, writable, conditional puts"),
         (samples.store(reachable=False, problem="refused"), "refuse", "s3://runs did not answer: refused"),
         (samples.store(writable=False, problem="403"), "refuse", "s3://runs cannot be written: 403"),
+        (
+            samples.store(writable=False, problem="full", advice="make room"),
+            "refuse",
+            "s3://runs cannot be written: full",
+        ),
         (samples.store(conditional_puts=False), "refuse", "s3://runs overwrites in spite of If-None-Match"),
     ],
 )
 def test_store(store: StoreFacts, severity: str, observed: str) -> None:
     answer = checks.check_store(store)
     assert (answer.severity, answer.observed) == (severity, observed)
+    assert bool(answer.advice) == (severity != "info")
+    assert answer.advice == store.advice or not store.advice
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from executor.engine.plan import Plan
+from executor.environment.launch import LAUNCH_CHECKS
 from executor.errors import EnvironmentMismatch, InputMismatch, StoreUnreachable
 from executor.facts import Finding
 from executor.spec.canonical import Digest
 from executor.spec.tree import scan
 from executor.steps.prepare import (
+    UNBENDING,
     Blobs,
     choose_cpus,
     counter,
@@ -23,6 +26,7 @@ from executor.steps.prepare import (
     write_control,
 )
 from executor.steps.workspace import open_workspace
+from executor.store.local import LocalStore
 from tests.fakes import NOON, MemoryStore
 from tests.unit.sites import IMAGE, World, a_spec
 
@@ -57,11 +61,24 @@ def test_an_image_of_another_architecture_is_refused_once_it_is_here(world: Worl
         ready(SPEC, world.site, NOTHING, None)
 
 
-def test_a_store_that_does_not_answer_is_a_finding(world: World) -> None:
-    world.store.down = True
-    with pytest.raises(EnvironmentMismatch) as caught:
+def test_a_store_that_cannot_be_used_is_out_of_reach(world: World) -> None:
+    world.site = replace(world.site, store=LocalStore(Path("/proc/no-such-store")))
+    with pytest.raises(StoreUnreachable, match="no folder can be made there") as caught:
         ready(SPEC, world.site, NOTHING, None)
-    assert [one.field for one in caught.value.findings if one.severity == "refuse"] == ["store"]
+    assert caught.value.advice == "name a folder on a disk that can be written"
+
+
+def test_a_store_among_other_refusals_is_a_finding() -> None:
+    with pytest.raises(EnvironmentMismatch) as caught:
+        refuse([finding("store", advice="start it"), finding("gpu.type")])
+    assert caught.value.advice == "start it; or accept the difference: --allow gpu.type"
+
+
+def test_what_accepting_cannot_help_is_not_offered() -> None:
+    with pytest.raises(EnvironmentMismatch) as caught:
+        refuse([finding("memory", advice="use a larger host"), finding("gpu.count")])
+    assert caught.value.advice == "use a larger host"
+    assert set(LAUNCH_CHECKS) > UNBENDING
 
 
 def test_store_facts_are_those_of_the_probe() -> None:

@@ -22,6 +22,14 @@ def test_what_is_not_a_store_is_refused(url: str) -> None:
         open_store(url, {})
 
 
+@pytest.mark.parametrize(("url", "advice"), [("/tmp/x", "write file:/tmp/x"), ("./x", "write file:./x"),
+                                             ("bucket", "write file:… or s3:…")])  # fmt: skip
+def test_a_path_is_told_how_it_is_written(url: str, advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_store(url, {})
+    assert caught.value.advice == advice
+
+
 def test_boto3_is_imported_only_for_a_bucket() -> None:
     code = "import sys, executor.store; sys.exit('boto3' in sys.modules or 'botocore' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

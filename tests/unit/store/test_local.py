@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,22 @@ def test_a_folder_whose_disk_is_not_there_is_out_of_reach(tmp_path: Path) -> Non
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file")
-    with pytest.raises(StoreUnreachable):
-        LocalStore(tmp_path / "store").put_bytes(b"x")
+    store = LocalStore(tmp_path / "store")
+    for ask in (store.reference, store.get_spec, store.has_blob, store.attempts):
+        with pytest.raises(StoreUnreachable, match="this is a file, not a folder"):
+            ask(SOME)
+    with pytest.raises(StoreUnreachable, match="this is a file") as caught:
+        store.put_bytes(b"x")
+    assert "credentials" not in caught.value.advice
+
+
+def test_a_folder_that_nobody_can_make_is_out_of_reach() -> None:
+    store = LocalStore(Path("/proc/no-such-store"))
+    with pytest.raises(StoreUnreachable) as caught:
+        store.put_bytes(b"x")
+    assert caught.value.advice
+    check = store.check(datetime(2026, 1, 1, tzinfo=UTC))
+    assert (check.writable, bool(check.problem), bool(check.advice)) == (False, True, True)
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../x", "/etc/passwd", "a//b", "a/./b", "a\0b"])
