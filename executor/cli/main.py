@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
 import click
 
 from executor.cli.output import emit, say
-from executor.errors import ExecutorError, SeveralErrors
+from executor.errors import ExecutorError, SeveralErrors, UsageError
+from executor.log import LEVELS, Level, configure
 
 COMMANDS = {
     "init": ("starter", "A starter spec and training script that run as they are."),
@@ -62,6 +64,7 @@ def main() -> None:
     """Run the command line; every error becomes a message and the exit code of its kind."""
     as_json = "--json" in sys.argv[1:]
     try:
+        configure(_level(os.environ.get("EXECUTOR_LOG", "warning")), json=as_json)
         code = app.main(prog_name="executor", standalone_mode=False)
     except click.exceptions.Abort:
         code = _fail({"error": "Interrupted", "message": "interrupted"}, 130, as_json=as_json)
@@ -82,6 +85,13 @@ def main() -> None:
         told = [(str(error), "make room there, or name a place that can be written")]
         code = _fail(document, 2, as_json=as_json, told=told)
     sys.exit(code)
+
+
+def _level(name: str) -> Level:
+    for level in LEVELS:
+        if name == level:
+            return level
+    raise UsageError(f"EXECUTOR_LOG={name}: no such level", advice=f"the levels are {', '.join(LEVELS)}")
 
 
 def _fail(

@@ -107,6 +107,6 @@ class Site:
             try:
                 self.store.put_log(spec_hash, attempt, segment, data)
             except StoreUnreachable as error:
-                get_logger("site").warning("log segment not published", segment=segment, problem=error.message)
+                get_logger("site").warning("the live log is not published", segment=segment, problem=error.message)
 
         return publish

@@ -2,8 +2,15 @@ from pathlib import Path
 
 import pytest
 
+from executor import log
 from executor.environment.gpu import GpuReading
 from tests.unit.sites import World, same_host
+
+
+@pytest.fixture(autouse=True)
+def events_for_people() -> None:
+    """What one test set up for its events is no other's business."""
+    log.configure()
 
 
 @pytest.fixture

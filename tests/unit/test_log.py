@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -27,11 +29,19 @@ def test_events_are_json_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_events_are_text_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure("debug")
-    get_logger("store").debug("put", key="v1/x")
-    err = capsys.readouterr().err
-    assert "put" in err
-    assert "key=v1/x" in err
-    assert "\x1b" not in err
+    get_logger("store").debug("put", key="v1/\x1b[2Jx", problem="no answer from http://127.0.0.1:9/")
+    assert capsys.readouterr() == ("", "debug: put key=v1/[2Jx\n")
+
+
+def test_whoever_sets_nothing_up_leaves_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    get_logger("store").info("put")
+    get_logger("store").warning("lost")
+    assert capsys.readouterr() == ("", "warning: lost\n")
+
+
+def test_setting_up_imports_nothing() -> None:
+    code = "import sys; from executor.log import configure; configure(); sys.exit('structlog' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_is_below_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:

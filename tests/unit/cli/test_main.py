@@ -25,6 +25,7 @@ from executor.errors import (
     UsageError,
 )
 from executor.facts import Finding
+from executor.log import get_logger
 from tests.unit.cli.conftest import Run
 
 HEAVY = ("torch", "docker", "boto3", "botocore", "pydantic", "rich", "yaml", "pynvml", "structlog")
@@ -151,6 +152,25 @@ def test_each_of_several_errors_has_its_own_arrow(run: Run, monkeypatch: pytest.
     failing(monkeypatch, SeveralErrors([UsageError("a", advice="x"), UsageError("b"), UsageError("c", advice="y")]))
     assert run("ls").err == "executor: a\n  → x\nexecutor: b\nexecutor: c\n  → y\n"
     assert len(run("ls", "--json").json["errors"]) == 3
+
+
+def test_events_are_said_from_the_level_that_is_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    @click.option("--json", is_flag=True)
+    def command(**_: Any) -> int:
+        get_logger("x").info("quiet")
+        get_logger("x").warning("loud")
+        return 0
+
+    monkeypatch.setattr(main.Commands, "get_command", lambda *_: command)
+    assert run("ls").err == "warning: loud\n"
+    monkeypatch.setenv("EXECUTOR_LOG", "info")
+    assert run("ls").err == "info: quiet\nwarning: loud\n"
+    ran = run("ls", "--json")
+    assert (ran.out, [json.loads(line)["event"] for line in ran.err.splitlines()]) == ("", ["quiet", "loud"])
+    monkeypatch.setenv("EXECUTOR_LOG", "loud")
+    ran = run("ls", "--json")
+    assert (ran.code, ran.json["error"]) == (2, "UsageError")
 
 
 def test_advice_follows_the_message(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from executor.cli.runs import summary
 from executor.engine.interface import LogSink
+from executor.errors import StoreUnreachable
 from executor.spec.file import load_spec, spec_text
 from executor.spec.model import Spec
 from tests.unit.cli.conftest import Run
@@ -37,6 +38,19 @@ def test_submit_prints_one_document_with_everything_promised(run: Run, wired: Wo
     assert "  │ training\n" in ran.err
     again = run("submit", written(tmp_path), "--json")
     assert (again.json["cached"], again.json["attempt"]) == (True, ran.json["attempt"])
+
+
+def test_a_warning_leaves_one_document_on_stdout(
+    run: Run, wired: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put_log(*_: Any) -> None:
+        raise StoreUnreachable("no answer from http://127.0.0.1:9/")
+
+    monkeypatch.setattr(wired.store, "put_log", put_log)
+    ran = run("submit", written(tmp_path), "--json")
+    assert ran.json["status"] == "succeeded"
+    assert '"event": "the live log is not published"' in ran.err
+    assert "warning: the live log is not published segment=0\n" in run("submit", written(tmp_path), "--force").err
 
 
 def test_submit_for_people(run: Run, wired: World, tmp_path: Path) -> None:
