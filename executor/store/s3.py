@@ -35,6 +35,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as ConnectionFailed
 
 from executor.errors import NotFound, StoreUnreachable, UsageError
+from executor.log import get_logger
 from executor.spec.canonical import CHUNK
 from executor.store.interface import Store
 from executor.store.transfer import Payload
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PAUSES = (0.1, 0.4, 1.6, 3.2)
 """Seconds before the second and later tries of a request."""
+CONNECT_S, READ_S = 5, 20
+"""Seconds until a try is given up: without a connection, and without an answer to what was sent."""
 MULTIPART, PART, _PARTS_AT_ONCE, _MAX_PARTS = 64 << 20, 16 << 20, 4, 10_000
 
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
@@ -73,6 +76,10 @@ def open_s3(url: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES) 
     """Store of an `s3://bucket/prefix` URL; endpoint and credentials from `env`, else where botocore finds them."""
     match = _URL.fullmatch(url)
     prefix = (match["prefix"] or "").rstrip("/") if match else ""
+    bucket = url.removeprefix("s3://").split("/")[0]
+    if url.startswith("s3://") and 0 < len(bucket) < 3:
+        raise UsageError(f"{url!r} is not the URL of a bucket: the name {bucket!r} is too short",
+                         advice="a bucket's name has at least 3 characters")  # fmt: skip
     if not match or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
         raise UsageError(f"{url!r} is not the URL of a bucket", advice="write s3://bucket or s3://bucket/prefix")
     return S3Store(match["bucket"], prefix, env, pauses)
@@ -91,8 +98,8 @@ def _client(env: Mapping[str, str]) -> Any:
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint else "auto"},
         retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=5,
-        read_timeout=60,
+        connect_timeout=CONNECT_S,
+        read_timeout=READ_S,
         max_pool_connections=64,
         request_checksum_calculation="when_supported",
         response_checksum_validation="when_required",  # ours is by sha256, and ranged reads would fail theirs
@@ -159,8 +166,8 @@ class S3Store(Store):
             parts = self._send_parts(upload, payload)
             self._complete(key, payload, upload, parts)
         except BaseException:
-            with suppress(StoreUnreachable, NotFound):  # what made us give up is the news
-                self._call(lambda: self._s3.abort_multipart_upload(**upload))
+            with suppress(ClientError, BotoCoreError):  # what made us give up is the news; once, it has taken long
+                self._s3.abort_multipart_upload(**upload)
             raise
 
     def _send_parts(self, upload: dict[str, Any], payload: Payload) -> list[dict[str, Any]]:
@@ -174,18 +181,29 @@ class S3Store(Store):
         done: list[dict[str, Any]] = []
         waiting: deque[Future[dict[str, Any]]] = deque()
         with payload.open() as stream, ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
-            for number, body in enumerate(iter(lambda: stream.read(size), b""), start=1):
-                waiting.append(pool.submit(send, number, body))
-                if len(waiting) > _PARTS_AT_ONCE:
-                    done.append(waiting.popleft().result())
-            return done + [part.result() for part in waiting]
+            try:
+                for number, body in enumerate(iter(lambda: stream.read(size), b""), start=1):
+                    waiting.append(pool.submit(send, number, body))
+                    if len(waiting) > _PARTS_AT_ONCE:
+                        done.append(waiting.popleft().result())
+                return done + [part.result() for part in waiting]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # none that has not begun
+                raise
 
     def _complete(self, key: str, payload: Payload, upload: dict[str, Any], parts: list[dict[str, Any]]) -> None:
         try:
             self._call(lambda: self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}))
         except (StoreUnreachable, NotFound):
-            if self._size(key) != payload.size:  # else only the answer was lost
+            if not self._holds(key, payload.size):  # else only the answer was lost
                 raise
+
+    def _holds(self, key: str, size: int) -> bool:
+        """Ask once, after a request that was tried long enough."""
+        try:
+            return bool(self._s3.head_object(**self._at(key))["ContentLength"] == size)
+        except (ClientError, BotoCoreError):
+            return False
 
     def _size(self, key: str) -> int | None:
         try:
@@ -223,12 +241,18 @@ class S3Store(Store):
 
     def _call(self, action: Callable[[], T]) -> T:
         """Try `action` until it answers or the pauses are used up; its errors become ours."""
-        for pause in (*self._pauses, None):
+        for again, pause in enumerate((*self._pauses, None), start=1):
             try:
                 return action()
             except (ClientError, BotoCoreError) as error:
                 if pause is None or not is_transient(error):
                     raise self._ours(error) from error
+                problem = f"answers {_code(error)}" if isinstance(error, ClientError) else "does not answer"
+                get_logger("store").warning(
+                    f"the store {problem}, trying again ({again} of {len(self._pauses)})",
+                    problem=str(error),
+                    url=self.url,
+                )
             time.sleep(pause)
         raise AssertionError("the last pause is None")
 
