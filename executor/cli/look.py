@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli import output
+from executor.cli.details import asked, attempts, listed
 from executor.cli.output import emit, say, shared, show
 from executor.errors import CorruptObject, NotFound, count
 
@@ -49,13 +50,7 @@ def ls_command(store: str | None, as_json: bool) -> int:
     elif not views:
         say(f"no runs in {place.url} yet")
     else:
-        rows = [
-            (one["spec_hash"][:12], one["name"], one["created"][:19].replace("T", " "), one["status"],
-             one["verdict"] or "", f"{one['runtime_s']:.1f} s",
-             " ".join(f"{key}={output.number(float(value))}" for key, value in list(one["metrics"].items())[:4]))
-            for one in views
-        ]  # fmt: skip
-        show(output.table(rows, ("SPEC", "NAME", "WHEN (UTC)", "STATUS", "VERDICT", "TIME", "METRICS")))
+        show(listed(views))
     return problem.exit_code if problem else 0
 
 
@@ -90,10 +85,9 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
         emit(document)
         return 0
     show(summary(document))
+    show(asked(document["spec"], document["hints"]))
     show(f"  attempts  {len(every)}, {f'identical in {same} of {of} that succeeded' if of else 'none succeeded'}")
-    for one in every:
-        mark = "*" if one.attempt == document["reference"] else " "
-        show(f"   {mark} {one.attempt}  {one.status}  result {one.result_digest.hex[:12]}")
+    show(attempts([view(one, cached=False, store="") for one in every], document["reference"]))
     host, engine = record.fingerprint.host, record.fingerprint.engine
     show(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
          f"{engine.name} {engine.version}")  # fmt: skip

@@ -93,7 +93,7 @@ def summary(view: dict[str, Any]) -> str:
     how = "answered from the store" if view["cached"] else f"{view['runtime_s']:.1f} s"
     lines = [f"{view['name']}  {view['spec_hash'][:12]}  {view['status']}  ({how})"]
     if view["status"] != "succeeded":
-        lines.append(f"  exit status {view['exit_code']}" + (f": {view['reason']}" if view["reason"] else ""))
+        lines += _ended(view)
     if view["metrics"]:
         lines.append("  metrics   " + "  ".join(f"{k} {output.number(float(v))}" for k, v in view["metrics"].items()))
     width = max((len(file["path"]) for file in view["outputs"][:MOST_FILES]), default=0)
@@ -112,6 +112,17 @@ def summary(view: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _ended(view: dict[str, Any]) -> list[str]:
+    """How a run that did not succeed ended; a program that ended well can have left what cannot be kept."""
+    line = f"  exit status {view['exit_code']}" + (f": {view['reason']}" if view["reason"] else "")
+    if view["exit_code"] != 0 or not view["refused_outputs"]:
+        return [line]
+    what = count(len(view["refused_outputs"]), "output")
+    odd = any("regular file" in why or "link" in why for why in view["refused_outputs"].values())
+    advice = ["      → links, FIFOs and devices are not kept"] if odd else []
+    return [f"{line}, but {what} cannot be kept", *advice]
+
+
 def _verdict(comparison: dict[str, Any]) -> list[str]:
     """The verdict, then every file that differs, then those that are the same, as far as there is room."""
     lines = [f"  verdict   {comparison['verdict']}: {comparison['reason']}"]
@@ -123,6 +134,8 @@ def _verdict(comparison: dict[str, Any]) -> list[str]:
         )
     if len(files) > MOST_FILES:
         lines.append(f"    … and {count(len(files) - MOST_FILES, 'more file')}")
+    if any("tfevents" in file["path"] and file["reference"] != file["observed"] for file in files):
+        lines.append("      → event files carry times and process ids: put them under outputs.ignore")
     return lines
 
 

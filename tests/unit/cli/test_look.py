@@ -27,7 +27,7 @@ def test_runs_are_listed_the_newest_first_without_outputs(run: Run, wired: World
     assert all("outputs" not in one and one["store"].endswith(one["attempt"]) for one in found)
     lines = run("ls").out.splitlines()
     assert lines[0].split() == ["SPEC", "NAME", "WHEN", "(UTC)", "STATUS", "VERDICT", "TIME", "METRICS"]
-    assert lines[2].startswith(f"{HASH[:12]}  digits  2026-01-01 12:00:")
+    assert lines[2].startswith(f"{HASH[:12]}  digits  2026-01-01 12:00  succeeded")
 
 
 def test_show_tells_everything_and_how_attempts_agree(run: Run, wired: World) -> None:
@@ -41,7 +41,9 @@ def test_show_tells_everything_and_how_attempts_agree(run: Run, wired: World) ->
     assert (len(document["attempts"]), document["spec"]) == (3, SPEC.identity())
     shown = run("show", HASH).out
     assert "  attempts  3, identical in 2 of 3 that succeeded" in shown
-    assert f"   * {reference.attempt}  succeeded" in shown
+    assert f"   * {reference.attempt}  succeeded\n" in shown
+    assert "  succeeded  identical\n" in shown
+    assert "  succeeded  different\n       ≠ model.pt\n" in shown
     assert "node1: AMD EPYC 9654, no GPU; docker 28.2.2" in shown
 
 

@@ -200,6 +200,26 @@ def test_no_escape_that_a_run_wrote_reaches_the_terminal(run: Run, wired: World,
             assert not {"\x1b", "\x9b"} & set(ran.out + ran.err)
 
 
+def test_a_good_end_with_outputs_that_cannot_be_kept_says_so(run: Run, wired: World, tmp_path: Path) -> None:
+    def program(work: Path, log: LogSink) -> int:
+        for name in ("a", "b"):
+            (work / "outputs" / name).symlink_to("/nowhere")
+        return 0
+
+    wired.engine.program = program
+    ran = run("submit", written(tmp_path))
+    assert ran.code == 1
+    assert "  exit status 0, but 2 outputs cannot be kept\n      → links, FIFOs and devices" in ran.out
+
+
+def test_event_files_that_differ_come_with_advice(run: Run, wired: World, tmp_path: Path) -> None:
+    wired.program = Program(outputs={"events.out.tfevents.1": b"1"})
+    found = run("submit", written(tmp_path), "--json").json["spec_hash"]
+    assert "outputs.ignore" not in run("rerun", found).out
+    wired.program = Program(outputs={"events.out.tfevents.1": b"2"})
+    assert "put them under outputs.ignore" in run("rerun", found).out
+
+
 def test_a_long_list_of_files_is_cut() -> None:
     view: dict[str, Any] = {
         "name": "x", "spec_hash": "a" * 64, "status": "succeeded", "cached": False, "runtime_s": 1.0, "exit_code": 0,
