@@ -107,7 +107,7 @@ def small_image(engine: DockerEngine, small_blobs: tuple[FolderBlobs, Digest]) -
 @pytest.fixture(scope="session")
 def images(torch_image: str, small_image: str) -> Mapping[str, str]:
     """The images that specs of tests name, and what they are here."""
-    return {TORCH: torch_image, SMALL: small_image}
+    return {TORCH: torch_image, "localhost/executor-test-small": small_image}
 
 
 MakeMachine = Callable[[str], Machine]
