@@ -23,7 +23,7 @@ from executor.store.interface import Store
 
 EXECUTOR = Path(sys.executable).with_name("executor")
 TORCH, SMALL = "localhost/torch-cpu", f"localhost/executor-test-small-{os.getpid()}"
-"""Names of images in specs of tests: the one of `make image`, and one with a shell and nothing else, of this process."""
+"""Names of images in specs of tests: that of `make image`, and one with a shell and nothing else, of this process."""
 PATIENCE = 120.0
 """Seconds until a test gives up waiting for what another process does."""
 _AUTHOR = {
