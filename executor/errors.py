@@ -60,7 +60,7 @@ class SpecError(ExecutorError):
         return f"{where}: {issue.field}: {issue.message}" if issue.field else f"{where}: {issue.message}"
 
     def as_json(self) -> dict[str, Any]:
-        """DESIGN's shape: `{"errors": [{"line", "column", "field", "message"}]}`."""
+        """What a spec that cannot be read prints: `{"errors": [{"line", "column", "field", "message"}]}`."""
         return {"errors": [asdict(issue) for issue in self.issues], "path": self.path, "advice": self.advice}
 
 

@@ -89,6 +89,11 @@ class HostFacts(Fact):
     """Host clock, UTC."""
 
 
+def is_local(address: str) -> bool:
+    """Whether the engine at this address runs its containers on this machine."""
+    return address.startswith(("unix:", "tcp://127.", "tcp://localhost", "http+unix:"))
+
+
 class EngineFacts(Fact):
     """The container engine."""
 
@@ -114,7 +119,7 @@ class EngineFacts(Fact):
     @property
     def local(self) -> bool:
         """Whether its containers run on this machine, and see this machine's folders."""
-        return self.address.startswith(("unix:", "tcp://127.", "tcp://localhost", "http+unix:"))
+        return is_local(self.address)
 
 
 class ImageFacts(Fact):

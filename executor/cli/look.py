@@ -110,7 +110,8 @@ def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str |
 
     place = open_store(store)
     found = find_run(place, spec_hash)
-    live = place.live_attempts(found)
+    ended = place.attempts(found)
+    live = [one for one in place.live_attempts(found) if one > max(ended, default="")]  # older ones were killed
     if attempt in live or (attempt is None and follow and live):
         which = attempt or live[-1]
         text = _follow(place, found, which, follow=follow, show=not as_json)
@@ -132,7 +133,8 @@ def _follow(place: Store, found: Digest, attempt: str, *, follow: bool, show: bo
     parts: list[str] = []
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a segment may end within a character
     while True:
-        ended = not follow or attempt in place.attempts(found)
+        # a record of this attempt, or of a later one: then whoever worked on this one was killed
+        ended = not follow or any(one >= attempt for one in place.attempts(found))
         for segment in place.log_segments(found, attempt, len(parts)):
             parts.append(output.plain(decode(segment)))
             if show:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from executor.cli import output
 from executor.cli.output import allow_option, emit, say, shared, show
-from executor.errors import count
+from executor.errors import EnvironmentMismatch, count
+
+if TYPE_CHECKING:
+    from executor.run import Result
 
 MOST_FILES = 20
 """Files that are listed for people; `--json` has them all."""
-EXIT_FAILED, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 4, 130
+EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
 @click.command("submit")
@@ -36,7 +41,7 @@ def submit_command(
         ready = [_ready(path, locking, site) for path in specs]
         views = []
         for spec in ready:
-            views.append(_view(submit(spec, site, options)))
+            views.append(_attempted(partial(submit, spec, site, options), spec.hash.hex, as_json=as_json))
             if not as_json:
                 show(summary(views[-1]))
             if site.stop.event.is_set():  # a wish that was put off while the run was kept
@@ -58,8 +63,8 @@ def rerun_command(spec_hash: str, quiet: bool, allow: tuple[str, ...], store: st
     from executor.run import Options, rerun
 
     with watched(store, quiet=quiet) as site:
-        result = rerun(find_run(site.store, spec_hash), site, Options(allow=frozenset(allow)))
-    view = _view(result)
+        found, options = find_run(site.store, spec_hash), Options(allow=frozenset(allow))
+        view = _attempted(partial(rerun, found, site, options), found.hex, as_json=as_json)
     if as_json:
         emit(view)
     else:
@@ -84,8 +89,21 @@ def _view(result: Any) -> dict[str, Any]:
     return view(result.record, cached=result.cached, store=result.url)
 
 
+def _attempted(run: Callable[[], Result], spec_hash: str, *, as_json: bool) -> dict[str, Any]:
+    """The view of an attempt; for machines a refused one has the same fields, for people it is an error."""
+    try:
+        return _view(run())
+    except EnvironmentMismatch as error:
+        if not as_json:
+            raise
+        say(f"executor: {error.message}")
+        nothing = dict.fromkeys(("attempt", "exit_code", "verdict", "runtime_s", "store"))
+        return {"spec_hash": spec_hash, "cached": False, "outputs": [], "metrics": {}, **nothing, **error.as_json()}
+
+
 def _submit_code(view: dict[str, Any]) -> int:
-    return {"succeeded": 0, "interrupted": EXIT_INTERRUPTED}.get(view["status"], EXIT_FAILED)
+    codes = {"succeeded": 0, "interrupted": EXIT_INTERRUPTED, "refused": EXIT_MISMATCH}
+    return codes.get(view["status"], EXIT_FAILED)
 
 
 def summary(view: dict[str, Any]) -> str:

@@ -50,9 +50,9 @@ def hash_command(spec: Path, store: str | None, as_json: bool) -> int:
 @shared
 def plan_command(spec: Path, store: str | None, as_json: bool) -> int:
     """Print everything that would be asked of the engine for SPEC, as JSON; touches nothing."""
-    from executor.cli.wiring import home, now
+    from executor.cli.wiring import engine_address, home, now
     from executor.spec.file import load_spec
     from executor.steps.prepare import preview
 
-    emit(preview(load_spec(spec), home(), now()))
+    emit(preview(load_spec(spec), home(), now(), address=engine_address()))
     return 0

@@ -15,7 +15,7 @@ from executor.errors import UsageError
 
 
 @click.command("init")
-@click.argument("folder", metavar="DIR", default=".", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=False))
 @shared
 def init_command(folder: Path, store: str | None, as_json: bool) -> int:
     """Put a starter spec and training script into DIR; they run as they are."""

@@ -17,7 +17,7 @@ import executor
 from executor.cli.output import say
 from executor.cli.terminal import Terminal
 from executor.engine.inputs import Fetcher
-from executor.engine.interface import Engine
+from executor.engine.interface import DEFAULT_ADDRESS, Engine
 from executor.errors import Interrupted, NotFound, UsageError
 from executor.spec.canonical import Digest
 from executor.steps.site import Reporter, Silent, Site, Stop
@@ -47,6 +47,11 @@ def engine() -> Engine:
     from executor.engine.container import DockerEngine  # docker-py takes 70 ms to import
 
     return DockerEngine(os.environ, now)
+
+
+def engine_address() -> str:
+    """Where the container engine is, without asking it."""
+    return os.environ.get("DOCKER_HOST") or DEFAULT_ADDRESS
 
 
 def store(url: str | None) -> Store:

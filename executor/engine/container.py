@@ -21,7 +21,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from executor.engine.answers import engine_facts, image_facts, registry_error
-from executor.engine.interface import LogSink, Progress, name_and_tag
+from executor.engine.interface import DEFAULT_ADDRESS, LogSink, Progress, name_and_tag
 from executor.engine.outcome import at_end, never_started, vanished
 from executor.engine.plan import LABEL, REPORT, Plan
 from executor.engine.remote import packed, unpack
@@ -49,7 +49,7 @@ class DockerEngine:
     def __init__(self, environment: Mapping[str, str], now: Callable[[], datetime]) -> None:
         """Prepare to talk to the engine that `DOCKER_HOST` (or its default) names; nothing is sent yet."""
         self._now = now
-        self.address = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        self.address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
         self._environment = dict(environment)
         self._connected: docker.APIClient | None = None
 

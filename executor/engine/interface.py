@@ -10,6 +10,8 @@ from executor.engine.plan import Plan
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+"""Where an engine is looked for when `DOCKER_HOST` names none."""
 LogSink = Callable[[bytes], None]
 """Takes what the program prints, as it comes; pieces need not end at a line."""
 Progress = Callable[[str, int, int], None]

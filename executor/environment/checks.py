@@ -67,7 +67,10 @@ def finding(field: str, answer: Answer) -> Finding:
 def apply_allow(findings: Iterable[Finding], allow: frozenset[str], known: Iterable[str]) -> list[Finding]:
     """Mark what the user allowed; raises `UsageError` for a field that no check has."""
     fields = sorted(known)
-    if unknown := sorted(name for name in allow if name not in fields and not name.startswith("data.")):
+    if inputs := sorted(name for name in allow if name.startswith(("code.", "data."))):
+        raise UsageError(f"--allow {', '.join(inputs)}: code and data are what the spec is about; no other will do",
+                         advice="lock the draft again to take what is there now")  # fmt: skip
+    if unknown := sorted(name for name in allow if name not in fields):
         raise UsageError(f"--allow {', '.join(unknown)}: no check has this name", advice=_names(unknown, fields))
     return [
         one.model_copy(update={"allowed": True}) if one.field in allow and one.severity != "info" else one

@@ -14,8 +14,8 @@ from executor.environment.within import INSIDE_CHECKS, Inside
 from executor.facts import ContainerFacts, EngineFacts, Finding, Fingerprint, HostFacts, ImageFacts
 from executor.spec.model import Spec
 
-ELSEWHERE = ("code.commit", "gpu.uuid")
-"""Fields of findings that are made where inputs are fetched (with `data.<name>`), and in the container."""
+ELSEWHERE = ("gpu.uuid",)
+"""Fields of findings that are made in the container."""
 
 
 def before_launch(

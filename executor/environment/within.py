@@ -43,6 +43,10 @@ def _torch_isa(at: Inside) -> Answer:
     return _equal(at.spec.cpu.isa, seen, "the CPU or the image caps it; ask for what is there")
 
 
+def _torch(at: Inside) -> Answer:
+    return Answer("whatever the image has", f"torch {at.facts.torch}" if at.facts.torch else "no torch")
+
+
 def _seen_type(at: Inside) -> Answer:
     wanted = at.spec.gpu.type if at.spec.gpu else "none"
     return _equal(
@@ -76,6 +80,7 @@ INSIDE_CHECKS: Mapping[str, Callable[[Inside], Answer]] = {
     "cpu.visible": _visible,
     "cpu.threads": _torch_threads,
     "cpu.isa": _torch_isa,
+    "torch.version": _torch,
     "gpu.type": _seen_type,
     "gpu.count": _seen_count,
     "gpu.driver": _torch_cuda,

@@ -23,6 +23,7 @@ def main(arguments: list[str]) -> int:
     if refused:
         return report.REFUSED
     os.chdir(plan["workdir"])
+    os.umask(0o022)
     return become(arguments[1:] if arguments[:1] == ["--"] else arguments)
 
 

@@ -20,7 +20,7 @@ from executor.environment.checks import StoreFacts, mismatch
 from executor.environment.launch import choose_gpus
 from executor.errors import EnvironmentMismatch, InputMismatch, StoreUnreachable
 from executor.evidence.record import Record
-from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, refused
+from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, is_local, refused
 from executor.spec.canonical import Digest
 from executor.spec.model import Data, Spec
 from executor.spec.tree import HashCache
@@ -153,16 +153,17 @@ def choose_cpus(mine: tuple[int, ...], engine: int, threads: int) -> tuple[int, 
     return tuple(usable[:threads])
 
 
-def preview(spec: Spec, home: Home, now: datetime) -> dict[str, Any]:
-    """Everything that would be asked of the engine for `spec` on this host; nothing is made, started or fetched."""
-    host = hosts.read(now, home.root, gpus.look())
+def preview(spec: Spec, home: Home, now: datetime, *, address: str) -> dict[str, Any]:
+    """Everything that the engine at `address` would be asked for `spec`; nothing is made, started or fetched."""
+    host, local = hosts.read(now, home.root, gpus.look()), is_local(address)
     placement = Placement(
         attempt="<attempt>",
         image=str(spec.image),
         work=home.root / "attempts" / "<attempt>",
         data={name: Path(data.source or f"<data {data.hash}>") for name, data in spec.data.items()},
-        cpus=choose_cpus(host.cpus, len(host.cpus), spec.cpu.threads),
-        gpus=choose_gpus(spec, host),
+        cpus=choose_cpus(host.cpus, len(host.cpus), spec.cpu.threads) if local else tuple(range(spec.cpu.threads)),
+        gpus=choose_gpus(spec, host) if local else (),
+        remote=not local,
     )
     plan = make_plan(spec, placement)
     return {
@@ -205,6 +206,13 @@ class Inputs:
     def folders(self) -> dict[str, Path]:
         """Where each data tree lies."""
         return {data.name: data.path for data in self.data}
+
+    def findings(self, spec: Spec) -> list[Finding]:
+        """What was verified: one line for the code and one for each data tree, with where it came from."""
+        code = [("code.commit", spec.code.commit, self.code.source)] if spec.code and self.code else []
+        data = [(f"data.{one.name}.hash", str(one.tree.hash), one.source) for one in self.data]
+        return [Finding(field=field, expected=pin, observed=f"{pin}, from: {source}", severity="info")
+                for field, pin, source in code + data]  # fmt: skip
 
 
 def take_inputs(spec: Spec, site: Site, space: Workspace, reference: Record | None) -> Inputs:

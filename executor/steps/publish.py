@@ -80,7 +80,7 @@ def _record(
         hints=hints_of(spec),
         outcome=ended.outcome,
         fingerprint=ended.fingerprint,
-        findings=(*ended.findings, *changed, *remarked),
+        findings=(*ended.findings, *ended.inputs.findings(spec), *changed, *remarked),
         allowed=tuple(sorted(ended.allowed)),
         outputs=collected.files,
         refused_outputs={refused.path: refused.reason for refused in collected.refused},

@@ -1,4 +1,4 @@
-"""Which key everything lies under (section "The store" of the architecture). Pure: no I/O."""
+"""Which key everything lies under: version, kind, name. Pure: no I/O."""
 
 from __future__ import annotations
 

@@ -103,6 +103,13 @@ def test_a_live_run_is_followed_to_its_end(run: Run, wired: World, monkeypatch: 
     assert run("logs", HASH, "--follow").out == "über alles\n"
 
 
+def test_a_run_whose_executor_was_killed_is_not_followed_for_ever(run: Run, wired: World) -> None:
+    wired.store.put_log(SPEC.hash, "20200101T000000Z-00000000", 0, b"killed\n")
+    wired.submit(SPEC)
+    assert run("logs", HASH, "--follow").out == "training\n"
+    assert run("logs", HASH, "--follow", "--attempt", "20200101T000000Z-00000000").out == "killed\n"
+
+
 def test_a_live_run_is_shown_up_to_now_without_follow(run: Run, wired: World) -> None:
     wired.store.put_log(SPEC.hash, "live", 0, b"so far\n")
     assert run("logs", HASH, "--attempt", "live", "--json").json["log"] == "so far\n"

@@ -86,6 +86,8 @@ def test_a_refused_environment_is_code_3_with_findings(run: Run, wired: World, t
     path = written(tmp_path, a_spec(resources={"memory": "2TiB"}))
     ran = run("submit", path, "--json")
     assert (ran.code, ran.json["status"]) == (3, "refused")
+    assert ran.json.keys() >= PROMISED
+    assert (ran.json["attempt"], ran.json["outputs"]) == (None, [])
     assert [one["field"] for one in ran.json["findings"] if one["severity"] == "refuse"] == ["memory"]
     assert "--allow" not in run("submit", path).err
     assert run("submit", path, "--allow", "memory", "--json").json["findings"]
@@ -218,6 +220,12 @@ def test_event_files_that_differ_come_with_advice(run: Run, wired: World, tmp_pa
     assert "outputs.ignore" not in run("rerun", found).out
     wired.program = Program(outputs={"events.out.tfevents.1": b"2"})
     assert "put them under outputs.ignore" in run("rerun", found).out
+
+
+def test_a_refused_spec_does_not_hide_the_others(run: Run, wired: World, tmp_path: Path) -> None:
+    too_big = a_spec(resources={"memory": "900TiB"}, seed=2)
+    ran = run("submit", written(tmp_path, too_big), written(tmp_path), "--json")
+    assert (ran.code, [view["status"] for view in ran.json]) == (3, ["refused", "succeeded"])
 
 
 def test_a_long_list_of_files_is_cut() -> None:

@@ -53,8 +53,10 @@ def test_many_names_are_readable_lines_and_nothing_is_guessed_from_afar() -> Non
     assert all(len(line) < 100 for line in lines)
 
 
-def test_data_can_be_allowed_by_any_name() -> None:
-    assert checks.apply_allow([], frozenset({"data.digits"}), ()) == []
+@pytest.mark.parametrize("name", ["data.digits.hash", "code.commit"])
+def test_other_code_or_data_cannot_be_allowed(name: str) -> None:
+    with pytest.raises(UsageError, match="are what the spec is about"):
+        checks.apply_allow([], frozenset({name}), ())
 
 
 def test_a_wrong_input_becomes_a_finding() -> None:

@@ -7,6 +7,7 @@ from executor.errors import CorruptObject
 from executor.evidence.compare import compare
 from executor.evidence.record import Blob, Record, agreement, view
 from executor.spec.canonical import Digest
+from tests.unit.evidence.golden import PATH, golden
 from tests.unit.evidence.samples import file, record
 
 PROMISED = {
@@ -18,6 +19,11 @@ PROMISED = {
 def test_a_record_survives_its_json() -> None:
     one = record(file("a.pt", "1"), metrics={"loss": 0.1}, log=Blob(digest=Digest.of(b""), size=0))
     assert Record.from_json(one.to_json(), "key") == one
+
+
+def test_the_golden_record_is_written_and_read_as_ever() -> None:
+    assert golden().to_json() == PATH.read_bytes()
+    assert Record.from_json(PATH.read_bytes(), "golden").to_json() == PATH.read_bytes()
 
 
 def test_metrics_that_are_no_numbers_survive() -> None:

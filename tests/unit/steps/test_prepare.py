@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from executor.engine.interface import DEFAULT_ADDRESS
 from executor.engine.plan import Plan
 from executor.environment.launch import LAUNCH_CHECKS
 from executor.errors import EnvironmentMismatch, InputMismatch, StoreUnreachable
@@ -122,7 +123,7 @@ def test_a_placement_says_where_everything_lies(world: World, tmp_path: Path) ->
 
 def test_a_preview_touches_nothing(world: World, tmp_path: Path) -> None:
     spec = a_spec(data={"d": {"hash": str(Digest.of(b"x")), "source": ""}})
-    shown = preview(spec, world.site.home, NOON)
+    shown = preview(spec, world.site.home, NOON, address=DEFAULT_ADDRESS)
     assert not world.site.home.root.exists()
     assert (shown["spec_hash"], shown["experiment_key"]) == (spec.hash.hex, spec.experiment_key.hex)
     assert shown["request"]["Labels"]["io.repro-executor.attempt"] == "<attempt>"
@@ -130,6 +131,11 @@ def test_a_preview_touches_nothing(world: World, tmp_path: Path) -> None:
     sources = [mount["Source"] for mount in shown["request"]["HostConfig"]["Mounts"]]
     assert f"<data {Digest.of(b'x')}>" in sources
     assert world.store.requests == []
+
+
+def test_a_preview_for_another_machine_shows_volumes(world: World) -> None:
+    shown = preview(SPEC, world.site.home, NOON, address="ssh://elsewhere")
+    assert {mount["Type"] for mount in shown["request"]["HostConfig"]["Mounts"]} == {"volume"}
 
 
 def test_control_files_and_the_inside_room_are_copied(world: World, tmp_path: Path) -> None:
