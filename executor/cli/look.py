@@ -110,9 +110,9 @@ def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str |
 
     place = open_store(store)
     found = find_run(place, spec_hash)
-    ended = place.attempts(found)
-    live = [one for one in place.live_attempts(found) if one > max(ended, default="")]  # older ones were killed
-    if attempt in live or (attempt is None and follow and live):
+    unrecorded, newest = place.live_attempts(found), max(place.attempts(found), default="")
+    live = [one for one in unrecorded if one > newest]  # older ones were killed
+    if attempt in unrecorded or (attempt is None and follow and live):
         which = attempt or live[-1]
         text = _follow(place, found, which, follow=follow, show=not as_json)
     else:

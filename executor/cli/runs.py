@@ -96,7 +96,7 @@ def _attempted(run: Callable[[], Result], spec_hash: str, *, as_json: bool) -> d
     except EnvironmentMismatch as error:
         if not as_json:
             raise
-        say(f"executor: {error.message}")
+        say(f"executor: {error.message}\n  → {error.advice}")
         nothing = dict.fromkeys(("attempt", "exit_code", "verdict", "runtime_s", "store"))
         return {"spec_hash": spec_hash, "cached": False, "outputs": [], "metrics": {}, **nothing, **error.as_json()}
 
