@@ -17,6 +17,7 @@ from typing import Any
 import docker
 import docker.errors
 import docker.utils
+import requests
 import requests.exceptions
 import urllib3.exceptions
 
@@ -326,5 +327,13 @@ class _LogPump(threading.Thread):
                 skip = max(0, skip - len(piece))
 
 
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "explanation", None) or error).strip()
+def _reason(error: BaseException) -> str:
+    """The engine's own words, or what the system says of a connection that failed, below docker-py's wrapping."""
+    if words := getattr(error, "explanation", None):
+        return str(words).strip()
+    deepest: BaseException | None = error
+    while deepest is not None:
+        if isinstance(deepest, OSError) and deepest.strerror and not isinstance(deepest, requests.RequestException):
+            return deepest.strerror
+        deepest = deepest.__cause__ or deepest.__context__
+    return str(error).strip()

@@ -138,8 +138,10 @@ def remarks(spec: Spec, collected: Collected, found: metrics.Metrics) -> list[Fi
     """What the user of a program that ended well should know of its outputs, and would else find out too late."""
     remarks = []
     if not any(file.role != "ignored" for file in collected.files):
-        remarks.append(_warning("outputs", "a file that counts in /outputs", "none", "`workdir: /outputs` keeps what a "
-                                "script writes beside itself; what it wrote in /code is gone"))  # fmt: skip
+        beside = spec.code and spec.workdir == "/code"
+        advice = "`workdir: /outputs` keeps what a script writes beside itself; what it wrote in /code is gone"
+        remarks.append(_warning("outputs", "a file that counts in /outputs", "none",
+                                advice if beside else "only what the program writes there is kept"))  # fmt: skip
     if found.unreadable:
         remarks.append(_warning("metrics", "one JSON object a line", f"{found.unreadable} lines that are none",
                                 "write numbers, NaN and Infinity as JSON"))  # fmt: skip

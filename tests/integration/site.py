@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from executor.spec.canonical import Digest
 from executor.steps.history import read
 from executor.store import open_store
 from executor.store.interface import Store
+from tests.ran import Ran
 
 EXECUTOR = Path(sys.executable).with_name("executor")
 TORCH, SMALL = "localhost/torch-cpu", f"localhost/executor-test-small-{os.getpid()}"
@@ -31,20 +31,6 @@ _AUTHOR = {
     for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "Ada"), ("EMAIL", "ada@example.org"), ("DATE", "2026-01-01T00:00:00Z"))
 }
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
 
 
 @dataclass(frozen=True)

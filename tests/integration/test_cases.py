@@ -23,7 +23,8 @@ import yaml
 
 from executor.evidence.record import Record
 from tests.integration.conftest import MakeMachine
-from tests.integration.site import Machine, Ran, containers, repository
+from tests.integration.site import Machine, containers, repository
+from tests.ran import Ran
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 

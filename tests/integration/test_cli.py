@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from executor.spec.canonical import Digest
-from tests.integration.site import EXECUTOR, SCRIPT, SMALL, SPEC, Machine, Ran, commit, locked, project
+from tests.integration.site import EXECUTOR, SCRIPT, SMALL, SPEC, Machine, commit, locked, project
+from tests.ran import Ran
 
 pytestmark = pytest.mark.engine
 

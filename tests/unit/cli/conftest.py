@@ -1,31 +1,15 @@
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from executor.cli import main, wiring
 from executor.steps.site import Reporter, Silent, Site
+from tests.ran import Ran
 from tests.unit.sites import World
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
-
 
 Run = Callable[..., Ran]
 

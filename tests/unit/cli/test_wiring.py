@@ -15,7 +15,8 @@ from executor.steps.workspace import Home
 from executor.store.layout import ATTEMPT
 from executor.store.server import Server, ServerInfo
 from tests.fakes import MemoryStore
-from tests.unit.cli.conftest import Ran, Run
+from tests.ran import Ran
+from tests.unit.cli.conftest import Run
 from tests.unit.sites import World
 
 

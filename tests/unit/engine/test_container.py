@@ -419,3 +419,9 @@ def test_elsewhere_a_lost_engine_is_no_result(
     with pytest.raises(EngineUnreachable, match="reset"):
         engine.run(elsewhere, image, log=lambda _: None, stop=threading.Event())
     assert steps(api)[-1] == "remove"
+
+
+def test_an_engine_that_is_not_there_is_named_in_the_systems_own_words() -> None:
+    with pytest.raises(EngineUnreachable) as caught:
+        DockerEngine({"DOCKER_HOST": "unix:///nowhere.sock"}, lambda: NOON).observe()
+    assert caught.value.message == "container engine at unix:///nowhere.sock: No such file or directory"
