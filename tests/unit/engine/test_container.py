@@ -421,7 +421,10 @@ def test_elsewhere_a_lost_engine_is_no_result(
     assert steps(api)[-1] == "remove"
 
 
-def test_an_engine_that_is_not_there_is_named_in_the_systems_own_words() -> None:
+def test_an_engine_that_is_not_there_is_said_in_the_systems_own_words(engine: DockerEngine, api: Api) -> None:
+    wrapped = requests.exceptions.ConnectionError("('Connection aborted.', FileNotFoundError(2, 'No such file'))")
+    wrapped.__cause__ = FileNotFoundError(2, "No such file or directory")
+    api.fails["info"] = wrapped
     with pytest.raises(EngineUnreachable) as caught:
-        DockerEngine({"DOCKER_HOST": "unix:///nowhere.sock"}, lambda: NOON).observe()
-    assert caught.value.message == "container engine at unix:///nowhere.sock: No such file or directory"
+        engine.observe()
+    assert caught.value.message == "container engine at unix:///var/run/docker.sock: No such file or directory"
