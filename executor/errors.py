@@ -123,6 +123,20 @@ class InputMismatch(EnvironmentMismatch):
         self.field, self.expected, self.observed = field, expected, observed
 
 
+class NotRepeatable(ExecutorError):
+    """A program gave two results in one environment; `divergence` says where they parted."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, divergence: dict[str, Any], advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.divergence = divergence
+
+    def as_json(self) -> dict[str, Any]:
+        """Adds where the two parted to the base shape."""
+        return super().as_json() | {"divergence": self.divergence}
+
+
 class CorruptObject(ExecutorError):
     """Stored bytes are not what their name says."""
 

@@ -72,6 +72,10 @@ class HostFacts(Fact):
     architecture: str
     """As `uname -m` gives it."""
     cpu_model: str
+    cpu_stepping: str = ""
+    """Family, model, stepping and microcode of the CPU, joined by `/`."""
+    cpu_caches: tuple[str, ...] = ()
+    """Caches of the first CPU, such as `L2 1024K`: oneDNN blocks its loops by them."""
     isa: tuple[str, ...]
     """Of `avx2`, `avx512`: those the CPU has (`default` always holds)."""
     cpus: tuple[int, ...]
@@ -168,6 +172,10 @@ class ContainerFacts(Fact):
     """Determinism settings in force, by name."""
     environment: dict[str, str] = {}
     """Environment variables that change numbers."""
+    probe: dict[str, str] = {}
+    """The numeric probe: operation to 16 hex digits of what it gave."""
+    nccl: str | None = None
+    cublas: str | None = None
 
 
 class Fingerprint(Fact):

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 
+from executor.engine.how import WATCHED, How
 from executor.engine.plan import make_plan
 from executor.errors import EngineUnreachable, NotFound
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
+from executor.steps.foresee import foresee
 from executor.steps.history import finished, spec_of
 from executor.steps.listen import listen
 from executor.steps.prepare import place, ready, take_inputs, write_control
 from executor.steps.publish import Ended, publish
 from executor.steps.report import heard
 from executor.steps.site import Site
-from executor.steps.workspace import open_workspace, sweep
+from executor.steps.tool import Bench
+from executor.steps.workspace import Workspace, open_workspace, sweep
+from executor.twin import twins
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,12 @@ class Options:
     """Run again even when a result is in the store."""
     allow: frozenset[str] = frozenset()
     """Fields that may differ from what the spec, or the reference, says."""
+    how: How = WATCHED
+    """How the run is watched, and what is varied in it."""
+    predict: bool = True
+    """Whether the outcome of a rerun is predicted."""
+    twin: int | None = None
+    """Steps that are run twice beforehand, to see whether the program repeats itself at all."""
 
 
 @dataclass(frozen=True)
@@ -68,35 +79,48 @@ def rerun(spec_hash: Digest, site: Site, options: Options) -> Result:
 
 
 def execute(spec: Spec, site: Site, options: Options, *, reference: Record | None, rerun: bool) -> Result:
-    """Run `spec` once and return the record that was stored.
+    """Run `spec` once and return the record that was stored: contents first, the record last.
+
+    A failing program is a record; only our own failures raise.
+    """
+    if options.twin:
+        twins(spec, site, options, options.twin)
+    with open_workspace(site.home, site.new_attempt()) as space, site.stop.put_off() as stop:
+        ended = perform(spec, site, options, space, stop, reference=reference, rerun=rerun)
+        site.reporter.stage("keeping the result")
+        with space.kept_on_failure():
+            record = publish(ended, space, site)
+    return Result(record, cached=False, url=site.store.attempt_url(spec.hash, record.attempt))
+
+
+def perform(
+    spec: Spec, site: Site, options: Options, space: Workspace, stop: Event, *, reference: Record | None, rerun: bool
+) -> Ended:
+    """Run `spec` once in `space`, and keep nothing yet.
 
     (1) The environment is checked against the spec, and against the reference's for a rerun; the image is in the
-    engine. (2) Code and data are what the spec names. (3) The plan says exactly what the engine is asked. (4) It runs.
-    (5) What the container saw of itself agrees. (6) Contents are stored first, the record last. A failing program is
-    a record; only our own failures raise.
+    engine. (2) Code and data are what the spec names. (3) A rerun's outcome is predicted. (4) The plan says exactly
+    what the engine is asked. (5) It runs. (6) What the container saw of itself agrees.
     """
-    tell = site.reporter.stage
-    with open_workspace(site.home, site.new_attempt()) as space:
-        attempt, before = space.folder.name, reference if rerun else None
-        tell(f"checking the environment, image {spec.image.pinned}")
-        here = ready(spec, site, options.allow, before)  # (1)
-        tell("inputs")
-        inputs = take_inputs(spec, site, space, reference)  # (2)
-        plan = make_plan(spec, place(spec, here, space, inputs.folders), allow=options.allow)  # (3)
-        write_control(plan, site.inside, space)
-        tell(f"running, attempt {attempt}")
-        with site.stop.put_off() as stop:
-            with listen(spec, space, site) as listener:
-                outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=stop)  # (4)
-            outcome = listener.heard(outcome)
-            seen, findings = heard(
-                spec, here, space.report, inside=inside, reference=before, allow=options.allow
-            )  # (5)
-            tell("keeping the result")
-            ended = Ended(spec, attempt, outcome, seen, findings, inputs, options.allow, reference, rerun)
-            with space.kept_on_failure():
-                record = publish(ended, space, site)  # (6)
-    return Result(record, cached=False, url=site.store.attempt_url(spec.hash, attempt))
+    tell, attempt, how = site.reporter.stage, space.folder.name, options.how
+    before, allow = reference if rerun else None, options.allow
+    tell(f"checking the environment, image {spec.image.pinned}")
+    here = ready(spec, site, allow, before)  # (1)
+    tell("inputs")
+    inputs = take_inputs(spec, site, space, reference)  # (2)
+    placement = place(spec, here, space, inputs.folders, cpus=how.cpus)
+    bench, predicted = Bench(here.image, placement), None
+    if before and options.predict:
+        predicted = foresee(spec, before, here, bench, options, space, site)  # (3)
+    plan = make_plan(spec, placement, how, allow=allow)  # (4)
+    write_control(plan, site.inside, space)
+    tell(f"running, attempt {attempt}")
+    with listen(spec, space, site) as listener:
+        outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=stop)  # (5)
+    outcome = listener.heard(outcome)
+    seen = heard(spec, here, space.report, inside=inside, reference=before, allow=allow)  # (6)
+    able = bench if inside else None
+    return Ended(spec, attempt, outcome, seen, inputs, allow, reference, rerun, how, predicted, able)
 
 
 def _tidy(site: Site) -> None:

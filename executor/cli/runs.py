@@ -11,13 +11,21 @@ import click
 
 from executor.cli import output
 from executor.cli.output import allow_option, emit, say, shared, show
+from executor.cli.verdict import MOST_FILES, short, verdict
+from executor.engine.how import LEVELS, How, Level, variation
 from executor.errors import EnvironmentMismatch, count
 
 if TYPE_CHECKING:
     from executor.run import Result
 
-MOST_FILES = 20
-"""Files that are listed for people; `--json` has them all."""
+trace_option = click.option(
+    "--trace", type=click.Choice(LEVELS), default="steps", show_default=True,
+    help="What is written down of every optimizer step: nothing, one digest for each kind, one for each tensor.",
+)  # fmt: skip
+twin_option = click.option(
+    "--twin", type=click.IntRange(min=1), metavar="STEPS",
+    help="First run this many optimizer steps twice, and go on only if they are equal.",
+)  # fmt: skip
 EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
@@ -26,17 +34,19 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 @click.option("--lock", "locking", is_flag=True, help="Lock a draft first; writes NAME.lock.yaml beside it.")
 @click.option("--force", is_flag=True, help="Run again even when the result is in the store.")
 @click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
+@trace_option
+@twin_option
 @allow_option
 @shared
 def submit_command(
-    specs: tuple[Path, ...], locking: bool, force: bool, quiet: bool, allow: tuple[str, ...], store: str | None,
-    as_json: bool,
+    specs: tuple[Path, ...], locking: bool, force: bool, quiet: bool, trace: Level, twin: int | None,
+    allow: tuple[str, ...], store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run each SPEC, or return its finished result from the store at once."""
     from executor.cli.wiring import watched
     from executor.run import Options, submit
 
-    options = Options(force=force, allow=frozenset(allow))
+    options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin)
     with watched(store, quiet=quiet) as site:
         ready = [_ready(path, locking, site) for path in specs]
         views = []
@@ -55,16 +65,27 @@ def submit_command(
 @click.command("rerun")
 @click.argument("spec_hash", metavar="HASH")
 @click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
+@click.option("--diagnose", is_flag=True, help="When it differs: run both sides up to there, and try the causes.")
+@click.option("--vary", multiple=True, metavar="NAME=VALUE", help="Change one thing that we set, to see what it does.")
+@trace_option
+@twin_option
 @allow_option
 @shared
-def rerun_command(spec_hash: str, quiet: bool, allow: tuple[str, ...], store: str | None, as_json: bool) -> int:
+def rerun_command(
+    spec_hash: str, quiet: bool, diagnose: bool, vary: tuple[str, ...], trace: Level, twin: int | None,
+    allow: tuple[str, ...], store: str | None, as_json: bool,
+) -> int:  # fmt: skip
     """Run the past spec HASH again and compare bit for bit with its reference."""
     from executor.cli.wiring import find_run, watched
+    from executor.diagnose import diagnosed
     from executor.run import Options, rerun
 
+    how = How(trace=trace, varied=variation(vary))
     with watched(store, quiet=quiet) as site:
-        found, options = find_run(site.store, spec_hash), Options(allow=frozenset(allow))
+        found, options = find_run(site.store, spec_hash), Options(allow=frozenset(allow), how=how, twin=twin)
         view = _attempted(partial(rerun, found, site, options), found.hex, as_json=as_json)
+        if diagnose and view["verdict"] in ("different", "close"):
+            view["divergence"] = diagnosed(found, view["attempt"], site, options).model_dump(mode="json")
     if as_json:
         emit(view)
     else:
@@ -126,7 +147,7 @@ def summary(view: dict[str, Any]) -> str:
         lines.append(shown)
     lines.append(f"  stored    {view['store']}")
     if view["comparison"]:
-        lines += _verdict(view["comparison"])
+        lines += verdict(view)
     return "\n".join(lines)
 
 
@@ -139,24 +160,3 @@ def _ended(view: dict[str, Any]) -> list[str]:
     odd = any("regular file" in why or "link" in why for why in view["refused_outputs"].values())
     advice = ["      → links, FIFOs and devices are not kept"] if odd else []
     return [f"{line}, but {what} cannot be kept", *advice]
-
-
-def _verdict(comparison: dict[str, Any]) -> list[str]:
-    """The verdict, then every file that differs, then those that are the same, as far as there is room."""
-    lines = [f"  verdict   {comparison['verdict']}: {comparison['reason']}"]
-    files = sorted(comparison["files"], key=lambda file: file["reference"] == file["observed"])
-    for file in files[:MOST_FILES]:
-        before, after = short(file["reference"]), short(file["observed"])
-        lines.append(
-            f"    = {file['path']}  {after}" if before == after else f"    ≠ {file['path']}  {before} → {after}"
-        )
-    if len(files) > MOST_FILES:
-        lines.append(f"    … and {count(len(files) - MOST_FILES, 'more file')}")
-    if any("tfevents" in file["path"] and file["reference"] != file["observed"] for file in files):
-        lines.append("      → event files carry times and process ids: put them under outputs.ignore")
-    return lines
-
-
-def short(digest: str | None) -> str:
-    """Enough of a digest to tell two apart by eye; `--json` has them whole."""
-    return f"{digest[:19]}…" if digest else "absent"

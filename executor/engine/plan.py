@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from executor.engine.how import WATCHED, How
 from executor.facts import GpuFacts
 from executor.spec.canonical import canonical_bytes
 from executor.spec.model import Gpu, Spec, param_variables
@@ -105,8 +107,9 @@ class Plan:
         return {**self.request, "Entrypoint": list(arguments), "Cmd": []}
 
 
-def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = frozenset()) -> Plan:
+def make_plan(spec: Spec, placement: Placement, how: How = WATCHED, *, allow: frozenset[str] = frozenset()) -> Plan:
     """Turn `spec` at `placement` into the exact request; `allow` names fields the inside room may find different."""
+    set_up = variables(spec, placement.pythonpath, how)
     request = {
         "Image": placement.image,
         "Hostname": "executor",
@@ -114,7 +117,7 @@ def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = froze
         "WorkingDir": spec.workdir if spec.code else "/outputs",
         "Entrypoint": ["python3", f"{CONTROL}/inside", "--"],
         "Cmd": list(spec.arguments),
-        "Env": [f"{name}={value}" for name, value in sorted(variables(spec, placement.pythonpath).items())],
+        "Env": [f"{name}={value}" for name, value in sorted(set_up.items())],
         "Labels": {f"{LABEL}.attempt": placement.attempt, f"{LABEL}.spec": spec.hash.hex},
         "Tty": False,
         "OpenStdin": False,
@@ -125,16 +128,32 @@ def make_plan(spec: Spec, placement: Placement, *, allow: frozenset[str] = froze
     files = {
         "spec.json": spec.canonical(),
         "params.json": canonical_bytes(spec.params),
-        "plan.json": canonical_bytes(_expectation(spec, placement, allow)),
+        "plan.json": canonical_bytes(_expectation(spec, placement, how, allow)),
     }
     folders = {target: folder for target, (_, folder, _) in _folders(spec, placement).items()}
     return Plan(request, files, spec.resources.timeout, carried=folders if placement.remote else {})
 
 
-def variables(spec: Spec, pythonpath: str = "") -> dict[str, str]:
+def tool_plan(spec: Spec, placement: Placement, tool: str, request: Mapping[str, Any], how: How = WATCHED) -> Plan:
+    """The plan by which a tool of the inside room runs in the run's own image, with `/data` as it is placed."""
+    plan = make_plan(spec, placement, replace(how, trace="off"))
+    told = json.loads(plan.files["plan.json"]) | {tool: dict(request)}
+    return replace(
+        plan,
+        request={**plan.request, "Entrypoint": ["python3", f"{CONTROL}/inside", tool], "Cmd": [],
+                 "NetworkDisabled": True},
+        files={**plan.files, "plan.json": canonical_bytes(told)},
+    )  # fmt: skip
+
+
+def variables(spec: Spec, pythonpath: str = "", how: How = WATCHED) -> dict[str, str]:
     """Environment variables of the run; a spec's own `env` cannot replace those that start processes alike."""
     numeric = _numeric(spec) | _gpu_variables(spec)
-    return {**numeric, **spec.env, **_fixed(spec, pythonpath), **param_variables(spec.params)}
+    found = {**numeric, **spec.env, **_fixed(spec, pythonpath), **param_variables(spec.params)}
+    if how.relaxed:
+        found["EXECUTOR_RELAXED"] = ",".join(how.relaxed)
+    found |= {name: value for name, value in how.variables.items() if value is not None}
+    return {name: value for name, value in found.items() if how.variables.get(name, value) is not None}
 
 
 def _fixed(spec: Spec, pythonpath: str) -> dict[str, str]:
@@ -149,6 +168,7 @@ def _fixed(spec: Spec, pythonpath: str) -> dict[str, str]:
         "PYTHONPATH": f"{CONTROL}/inside/boot" + (f":{pythonpath}" if pythonpath else ""),
         "EXECUTOR_SEED": str(spec.seed),
         "EXECUTOR_SPEC_HASH": spec.hash.hex,
+        "EXECUTOR_STEPS": f"{REPORT}/steps.jsonl",
     }
 
 
@@ -264,19 +284,20 @@ def _expected_gpus(gpu: Gpu, placement: Placement) -> list[dict[str, str]]:
     return [{"name": gpu.name, "uuid": gpu.uuid} for gpu in placement.gpus]
 
 
-def _expectation(spec: Spec, placement: Placement, allow: frozenset[str]) -> dict[str, Any]:
+def _expectation(spec: Spec, placement: Placement, how: How, allow: frozenset[str]) -> dict[str, Any]:
     """What the inside room is to find before it starts the user's program."""
     return {
         "expect": {
-            "threads": spec.cpu.threads,
+            "threads": how.threads or spec.cpu.threads,
             "cpus": len(placement.cpus),
             "torch": None,
             "isa": spec.cpu.isa,
             "gpus": _expected_gpus(spec.gpu, placement) if spec.gpu else [],
         },
         "seed": spec.seed,
-        "determinism": spec.determinism,
+        "determinism": how.determinism or spec.determinism,
         "tier": spec.tier,
         "workdir": spec.workdir if spec.code else "/outputs",
         "allow": sorted(allow),
+        "trace": how.plan(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -32,6 +33,8 @@ def read(now: datetime, disk: Path, gpus: GpuReading, *, root: Path = Path("/"))
         os=_os_name(root),
         architecture=uname.machine,
         cpu_model=_cpu_model(cpu) or uname.machine,
+        cpu_stepping="/".join(cpu.get(key, "?") for key in ("cpu family", "model", "stepping", "microcode")),
+        cpu_caches=_caches(root / "sys/devices/system/cpu/cpu0/cache"),
         isa=_isa(cpu.get("flags", "")),
         cpus=tuple(sorted(os.sched_getaffinity(0))),
         memory=_memory(root / "proc/meminfo"),
@@ -55,6 +58,16 @@ def _cpu_model(cpu: dict[str, str]) -> str:
     """Model name of x86, or implementer and part as Arm gives them."""
     part = " ".join(cpu[key] for key in ("CPU implementer", "CPU part", "CPU variant") if key in cpu)
     return " ".join(cpu.get("model name", part).split())
+
+
+def _caches(folder: Path) -> tuple[str, ...]:
+    """Level and size of each cache, as the kernel names them; none where it names none."""
+    found = []
+    for index in sorted(folder.glob("index*")):
+        with contextlib.suppress(OSError):
+            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+            found.append(f"L{level} {kind} {size}")
+    return tuple(found)
 
 
 def _isa(flags: str) -> tuple[str, ...]:

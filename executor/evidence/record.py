@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from executor.errors import CorruptObject, count
+from executor.evidence.content.found import Explanation
+from executor.evidence.divergence import Divergence
+from executor.evidence.predict import Prediction
+from executor.evidence.proof import Proof
 from executor.facts import Fact, Finding, Fingerprint, Outcome, OutputFile
 from executor.spec.canonical import Digest, canonical_bytes
 from executor.spec.scalars import DigestField
@@ -39,6 +43,44 @@ class Blob(Fact):
     """Bytes."""
 
 
+class TensorDifference(Fact):
+    """One tensor that differs between two weight files."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] | str
+    """Such as `[128, 64]`, or `before → after` in words."""
+    count: int
+    """Elements that differ."""
+    elements: int
+    max_ulp: int | None
+    """Largest distance in units in the last place; none where there is no such distance."""
+    max_relative: float | None
+    """Largest difference relative to the reference's value."""
+    first_index: tuple[int, ...]
+
+
+class TensorComparison(Fact):
+    """Two weight files compared as tensors, in the run's own image."""
+
+    reference: str | None
+    """Canonical tensor digest, hex: over sorted names, dtypes, shapes and bytes; none when it could not be read."""
+    observed: str | None
+    tensors: int = 0
+    different: tuple[TensorDifference, ...] = ()
+    """The worst, at most twenty."""
+    different_count: int = 0
+    max_ulp: int | None = None
+    only: dict[str, tuple[str, ...]] = {}
+    """Names of tensors that only the `reference`, or only the `observed` file has."""
+    problem: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether the values are equal, whatever the files look like."""
+        return self.reference is not None and self.reference == self.observed
+
+
 class FileComparison(Fact):
     """One file of two attempts."""
 
@@ -48,11 +90,22 @@ class FileComparison(Fact):
     """Digest in the reference; none when it has no such file."""
     observed: DigestField | None
     """Digest in the other attempt; none when it has no such file."""
+    tensors: TensorComparison | None = None
+    """What differs between the weights in it."""
+    explanation: Explanation | None = None
+    """What differs in its content."""
 
     @property
     def same(self) -> bool:
         """Whether both have the file, bit for bit."""
         return self.reference == self.observed
+
+    @property
+    def both(self) -> tuple[Digest, Digest]:
+        """The digests of a file that both have; `ValueError` for any other."""
+        if self.reference is None or self.observed is None:
+            raise ValueError(f"{self.path} is in one of the two alone")
+        return self.reference, self.observed
 
 
 class Comparison(Fact):
@@ -64,6 +117,8 @@ class Comparison(Fact):
     reason: str
     """One sentence."""
     files: tuple[FileComparison, ...] = ()
+    divergence: Divergence | None = None
+    """Where the two parted and why, as far as what both left tells."""
 
 
 class Record(Fact):
@@ -98,6 +153,16 @@ class Record(Fact):
     """The code archive."""
     manifests: dict[str, Blob] = {}
     """Data name to the manifest of its tree."""
+    trace: Blob | None = None
+    """The trace, a Parquet table."""
+    steps: int = 0
+    """Optimizer steps in the trace."""
+    proof: Proof | None = None
+    """What the exit reports prove; none in records of before."""
+    prediction: Prediction | None = None
+    """What was said before this rerun."""
+    varied: dict[str, str] = {}
+    """What was varied on purpose: such an attempt is never the reference."""
     comparison: Comparison | None = None
     """This attempt against the reference, when there was one."""
     rerun: bool = False
@@ -118,7 +183,7 @@ class Record(Fact):
     def blobs(self) -> dict[Digest, int]:
         """Every blob that this record needs, with its size in bytes."""
         found = {file.digest: file.size for file in self.outputs}
-        for blob in (self.log, self.code, *self.manifests.values()):
+        for blob in (self.log, self.code, self.trace, *self.manifests.values()):
             if blob is not None:
                 found[blob.digest] = blob.size
         return found
@@ -139,7 +204,7 @@ class Record(Fact):
 
 def agreement(records: Iterable[Record]) -> tuple[int, int]:
     """How many successful attempts agree with the first one bit for bit, and how many there are."""
-    digests = [record.result_digest for record in records if record.status == "succeeded"]
+    digests = [record.result_digest for record in records if record.status == "succeeded" and not record.varied]
     return sum(digest == digests[0] for digest in digests), len(digests)
 
 
@@ -157,6 +222,9 @@ def view(record: Record, *, cached: bool, store: str, outputs: bool = True) -> d
         "verdict": record.comparison.verdict if record.comparison else None,
         "metrics": json.loads(record.model_dump_json(include={"metrics"}))["metrics"],
         "findings": [finding.model_dump(mode="json") for finding in record.findings],
+        "prediction": record.prediction.model_dump(mode="json") if record.prediction else None,
+        "proof": {"standing": record.proof.standing, "reasons": list(record.proof.reasons)} if record.proof else None,
+        "varied": dict(record.varied),
         "runtime_s": record.outcome.runtime_s,
         "created": record.created.isoformat(),
         "store": store,
@@ -165,13 +233,15 @@ def view(record: Record, *, cached: bool, store: str, outputs: bool = True) -> d
         found["outputs"] = [file.model_dump(mode="json") for file in record.outputs]
         found["refused_outputs"] = dict(record.refused_outputs)
         found["comparison"] = record.comparison.model_dump(mode="json") if record.comparison else None
-    if record.comparison and record.comparison.verdict == "different":
+    if record.comparison and record.comparison.verdict in ("different", "close"):
         found["divergence"] = divergence(record.comparison)
     return found
 
 
-def divergence(comparison: Comparison) -> Mapping[str, Any]:
-    """Where two attempts parted, as far as their files tell."""
+def divergence(comparison: Comparison) -> dict[str, Any]:
+    """Where two attempts parted; of a record of before divergences were looked for, as far as its files tell."""
+    if comparison.divergence:
+        return comparison.divergence.model_dump(mode="json")
     first = next((file.path for file in comparison.files if not file.same), None)
     fields = dict.fromkeys(("step", "tensor", "cause", "where", "prediction"))
     return {**fields, "kind": "output", "file": first}

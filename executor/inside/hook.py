@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import lineage, seed
+from . import entropy, lineage, seed
 
 TYPE_CHECKING = False  # `typing` itself costs milliseconds that every process of a run would pay
 if TYPE_CHECKING:
@@ -60,23 +60,54 @@ def after_import(hooks: Hooks) -> Finder:
     return finder
 
 
-def install(number: int) -> None:
-    """Seed this process and all that it starts with `number`; set, check and report torch when it is imported."""
-    process = lineage.start()
-    streams = seed.Streams(number, process)
+def install(number: int, relaxed: frozenset[str]) -> None:
+    """Seed this process and all that it starts with `number`; set, check, trace and report what it computes.
 
-    def on_numpy(_: Any) -> None:
-        from . import strict
+    `relaxed` names the parts of the contract that a varied run goes without.
+    """
+    process, log = lineage.start(), entropy.Log()
+    streams, owed = seed.Streams(number, process, relaxed, log), []  # type: seed.Streams, list[Any]
+    log.install()
 
-        strict.report_at_exit(process)
+    def ending() -> Any:
+        from .exit import Ending
+
+        if not owed:
+            owed.append(Ending(process, log))
+            owed[0].begin()
+        return owed[0]
+
+    def on_random(module: Any) -> None:
+        log.watch_random(module)
+        streams.seed_random(module)
 
     def on_torch(module: Any) -> None:
         from . import strict
 
         streams.seed_torch(module)
-        strict.enforce(module)
-        strict.report_at_exit(process)
+        strict.enforce(module, relaxed)
+        ending().watch(module)
+        _observe(module, process, log, ending())
 
-    after_import(
-        {"random": streams.seed_random, "numpy.random": streams.seed_numpy, "numpy": on_numpy, "torch": on_torch}
-    )
+    hooks = {"random": on_random, "numpy.random": streams.seed_numpy, "numpy": lambda _: ending(), "torch": on_torch}
+    after_import(hooks)
+    if process.name == "0":  # the program itself owes a report whatever it imports
+        ending()
+
+
+def _observe(torch: Any, process: lineage.Lineage, log: entropy.Log, ending: Any) -> None:
+    """Take the numeric probe, once in a run, and start the trace."""
+    from . import capture, numeric, report, trace
+
+    if report.claim("probe"):
+        found = numeric.probe()
+        ending.probed(found)
+        report.publish(["probe.json"], {"probe": found})
+    wanted = report.plan().get("trace", {})
+    if wanted.get("level", "off") != "off":
+        rows = trace.Trace(torch, process, wanted["level"], wanted.get("stop_after"))
+        rows.install()
+        log.step = lambda: rows.step
+        ending.at_end.append(rows.close)
+        if wanted.get("capture") is not None:
+            capture.install(torch, rows, wanted["capture"])

@@ -10,7 +10,18 @@ from . import cuda, probe, report
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status when the command was not started: 97 refused, 127 not found, 126 not executable."""
+    """Exit status when the command was not started: 97 refused, 127 not found, 126 not executable.
+
+    `tensors` and `numeric` are tools that run in place of a command.
+    """
+    if arguments == ["tensors"]:
+        from . import tensors
+
+        return tensors.main([])
+    if arguments == ["numeric"]:
+        from . import numeric
+
+        return numeric.main()
     plan = report.plan()
     facts, no_gpu = probe.container(), ""
     try:

@@ -40,6 +40,26 @@ def publish(names: Iterable[str], document: Any) -> None:
         os.unlink(draft)
 
 
+def claim(name: str) -> bool:
+    """Whether this process is the first of the run to ask for `name`."""
+    try:
+        os.close(os.open(os.path.join(_HOME, "report", name + ".claim"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def stream(stem: str, suffix: str) -> Any:
+    """A new file for what grows while the run goes on; its name gets a number when there is one of that name."""
+    number = 0
+    while True:
+        name = stem + ("-%d" % number if number else "") + suffix
+        try:
+            return open(os.path.join(_HOME, "report", name), "xb", buffering=1 << 16)
+        except FileExistsError:
+            number += 1
+
+
 def numbered(stem: str) -> Iterable[str]:
     """`stem-0.json`, `stem-1.json`, …, from a number that is probably free."""
     taken = sum(name.startswith(stem + "-") for name in os.listdir(os.path.join(_HOME, "report")))

@@ -53,9 +53,10 @@ def _asking_module() -> str:
 class Streams:
     """The seeds of one process."""
 
-    def __init__(self, seed: int, process: Lineage) -> None:
+    def __init__(self, seed: int, process: Lineage, relaxed: frozenset[str] = frozenset(), log: Any = None) -> None:
         self.seed = seed
         self.process = process
+        self._relaxed, self._log = relaxed, log
         self._counts = {}  # type: dict[tuple[str, str, str], Any]
 
     def global_seed(self, library: str) -> int:
@@ -72,6 +73,9 @@ class Streams:
 
     def seed_random(self, random: Any) -> None:
         """Seed the `random` module, here and in forked children, and every `Random()` made without a seed."""
+        if "python" in self._relaxed:
+            self._tell(random.Random, "seed", "random.Random()")
+            return
         original = random.Random.seed
 
         def seed(generator: Any, a: Any = None, version: int = 2) -> None:
@@ -90,9 +94,35 @@ class Streams:
     def seed_numpy(self, random: Any) -> None:
         """Seed `numpy.random` and every generator made without a seed (all of them ask `randbits`)."""
         source = getattr(random, "bit_generator", None) or random._bit_generator  # its name until numpy 1.18
+        if "numpy" in self._relaxed:
+            self._tell(source, "randbits", "numpy.random, unseeded")
+            return
         source.randbits = lambda bits: self.entropy("numpy", bits)
         random.seed(fold(self.global_seed("numpy")))
 
     def seed_torch(self, torch: Any) -> None:
         """Seed torch, CPU and CUDA: the same in every process, as torch's own default seed is."""
+        if "torch" in self._relaxed:
+            torch.seed()
+            self._tell(torch, "seed", "torch.seed()")
+            return
         torch.manual_seed(self.seed)
+
+        def seed() -> int:
+            number = self.entropy("torch", 63)
+            torch.manual_seed(number)
+            return number
+
+        seed.__doc__ = torch.seed.__doc__
+        torch.seed = torch.random.seed = seed
+
+    def _tell(self, owner: Any, name: str, what: str) -> None:
+        """With the contract off: leave entropy as it is, and write down who takes it."""
+        original, log = getattr(owner, name), self._log
+
+        def taken(*arguments: Any, **options: Any) -> Any:
+            if name != "seed" or len(arguments) < 2 or arguments[1] is None:
+                log.note("entropy", what)
+            return original(*arguments, **options)
+
+        setattr(owner, name, taken)

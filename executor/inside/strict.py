@@ -1,18 +1,17 @@
-"""What torch does with numbers: deterministic settings put in force, verified, and read back at exit.
+"""What torch does with numbers: deterministic settings put in force, verified, and read back.
 
 Written for torch 1.11 and newer; what a version lacks is left out.
 """
 
 from __future__ import annotations
 
-import atexit
+import ctypes
 import os
 import re
 import sys
 from operator import attrgetter
 
 from . import report
-from .lineage import Lineage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,17 +30,23 @@ _SETTINGS = {
 _VML = "acos asin atan cos erf erfc erfinv exp expm1 log log10 log1p log2 sin sqrt tan tanh trunc floor ceil round"
 
 
-def enforce(torch: Any) -> None:
-    """Set torch up as the plan says and end this process with status 97 when it is not what the plan says."""
+def enforce(torch: Any, relaxed: frozenset[str] = frozenset()) -> None:
+    """Set torch up as the plan says and end this process with status 97 when it is not what the plan says.
+
+    `relaxed` names what is left out: `deterministic`, `fill`, `sqrt`, `warm_up`.
+    """
     plan = report.plan()
     expect = plan["expect"]
     if os.environ.get("OMP_NUM_THREADS") == str(expect["threads"]) != str(torch.get_num_threads()):
         torch.set_num_threads(expect["threads"])
-    if plan["determinism"] != "off":
+    if plan["determinism"] != "off" and "deterministic" not in relaxed:
         _deterministic(torch, warn_only=plan["determinism"] == "warn")
-    if plan["tier"] == "portable":
+    if "fill" in relaxed:
+        torch.utils.deterministic.fill_uninitialized_memory = True
+    if plan["tier"] == "portable" and "sqrt" not in relaxed:
         _portable_sqrt(torch)
-    _warm_up(torch)
+    if "warm_up" not in relaxed:
+        _warm_up(torch)
     findings = check(expect, os.environ.get, str(torch.__version__), torch.get_num_threads(), isa(torch))
     refused = report.judge(findings, plan["allow"])
     report.publish(["torch.json"], dict(facts(torch), findings=findings))
@@ -84,10 +89,26 @@ def facts(torch: Any) -> dict[str, Any]:
         "torch_build": torch.__config__.show(),
         "torch_cuda": torch.version.cuda,
         "cudnn": None if cudnn is None else str(cudnn),
+        "cublas": _cublas() if torch.version.cuda else None,
+        "nccl": ".".join(map(str, torch.cuda.nccl.version())) if _get(torch, "version.cuda") else None,
         "threads": torch.get_num_threads(),
         "isa": isa(torch),
         "settings": settings(torch),
     }
+
+
+def _cublas() -> Any:
+    """Version of the cuBLAS in this process, asked of itself; none when there is none."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        path = next((line.split(None, 5)[-1].strip() for line in maps if "libcublas.so" in line), None)
+    if path is None:
+        return None
+    library, part = ctypes.CDLL(path), ctypes.c_int()
+    found = []
+    for which in range(3):  # major, minor, patch
+        library.cublasGetProperty(which, ctypes.byref(part))
+        found.append(str(part.value))
+    return ".".join(found)
 
 
 def settings(torch: Any) -> dict[str, Any]:
@@ -101,30 +122,6 @@ def settings(torch: Any) -> dict[str, Any]:
         "mkldnn": torch._C._get_mkldnn_enabled(),
         **{name: _get(torch, path) for name, (path, _) in _SETTINGS.items()},
     }
-
-
-def report_at_exit(process: Lineage) -> None:
-    """Once per process: when it ends, leave the settings that were in force as `process-<n>.json`."""
-    if _reporting:
-        return
-    _reporting.append(process)
-    atexit.register(_report, process)
-
-
-_reporting: list[Lineage] = []
-
-
-def _report(process: Lineage) -> None:
-    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
-    document = {
-        "process": process.name,
-        "python": sys.version.split()[0],
-        "numpy": getattr(numpy, "__version__", None),
-        "torch": getattr(torch, "__version__", None),
-        # A torch whose import failed half-way, or was never finished, has no settings.
-        "settings": settings(torch) if hasattr(torch, "initial_seed") else {},
-    }
-    report.publish(report.numbered("process"), document)
 
 
 def _deterministic(torch: Any, warn_only: bool) -> None:

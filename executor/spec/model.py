@@ -185,7 +185,8 @@ class Spec(Request):
             "workdir": self.workdir,
             "determinism": self.determinism,
             "tier": self.tier,
-            "outputs": self.outputs.model_dump(),
+            # a rule that came later is identity only where it is used: hashes of before stay
+            "outputs": {key: value for key, value in self.outputs.model_dump().items() if value is not None},
             "metrics": self.metrics.model_dump(),
         }
 

@@ -101,6 +101,9 @@ class OutputRules(Frozen):
     ignore: Patterns = ()
     """Patterns of files that are uploaded and never compared: logs, event files, timings."""
 
+    ulp: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Units in the last place by which weights may differ and still count as `close`; none for not at all."""
+
     @field_validator("metrics")
     @classmethod
     def _one_file(cls, path: str) -> str:

@@ -36,7 +36,7 @@ def finished(store: Store, spec_hash: Digest) -> Record | None:
         with contextlib.suppress(NotFound):
             if _whole(store, record := read(store, spec_hash, reference)):
                 return record
-    others = (record for record in records(store, spec_hash) if record.status == "succeeded")
+    others = (one for one in records(store, spec_hash) if one.status == "succeeded" and not one.varied)
     oldest = next((record for record in others if _whole(store, record)), None)
     if oldest and not reference:
         store.put_reference(spec_hash, oldest.attempt)

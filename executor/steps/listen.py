@@ -28,7 +28,7 @@ class Listener:
 @contextmanager
 def listen(spec: Spec, space: Workspace, site: Site) -> Iterator[Listener]:
     """Keep, publish and show the log of the attempt in `space`, and write its numbers to `space.printed`."""
-    publish = site.live_log(spec.hash, space.folder.name)
+    publish = _to_nobody if site.trying else site.live_log(spec.hash, space.folder.name)
     with LogKeeper(space.log, publish, site.reporter.log) as keeper, space.printed.open("wb") as numbers:
         if spec.metrics.stdout is None:
             yield Listener(keeper, keeper.write)
@@ -41,3 +41,7 @@ def listen(spec: Spec, space: Workspace, site: Site) -> Iterator[Listener]:
 
         yield Listener(keeper, write)
         numbers.write(reader.feed(b"", last=True))
+
+
+def _to_nobody(_: int, __: bytes) -> None:
+    """Nobody follows a trial from elsewhere."""

@@ -131,15 +131,17 @@ def refuse(findings: list[Finding]) -> None:
     raise EnvironmentMismatch(message, findings=findings, advice=advice)
 
 
-def place(spec: Spec, here: Environment, space: Workspace, data: Mapping[str, Path]) -> Placement:
-    """Choose CPUs and GPUs, and say where everything lies."""
+def place(
+    spec: Spec, here: Environment, space: Workspace, data: Mapping[str, Path], *, cpus: int | None = None
+) -> Placement:
+    """Choose CPUs (as many as the spec's threads, or `cpus`) and GPUs, and say where everything lies."""
     host, engine = here.fingerprint.host, here.fingerprint.engine
     return Placement(
         attempt=space.folder.name,
         image=here.image.id,
         work=space.folder,
         data=data,
-        cpus=choose_cpus(host.cpus if engine.local else (), engine.cpus, spec.cpu.threads),
+        cpus=choose_cpus(host.cpus if engine.local else (), engine.cpus, cpus or spec.cpu.threads),
         gpus=here.gpus,
         gpu_request=next(iter(engine.gpu_requests), "nvidia"),
         pythonpath=here.image.environment.get("PYTHONPATH", ""),

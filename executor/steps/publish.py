@@ -6,25 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from executor.engine.how import WATCHED, How
 from executor.engine.inputs import recheck
 from executor.engine.outputs import Collected, OutputLimits, collect
 from executor.evidence import metrics
-from executor.evidence.compare import compare
+from executor.evidence.predict import Prediction
 from executor.evidence.record import Blob, Hints, Record, Status
-from executor.facts import Finding, Fingerprint, Outcome, OutputFile
+from executor.evidence.trace import Trace, to_parquet
+from executor.facts import Finding, Outcome, OutputFile
 from executor.spec.canonical import Digest
 from executor.spec.globs import role_of
 from executor.spec.model import Spec
+from executor.steps.compared import hold
 from executor.steps.history import finished
 from executor.steps.prepare import Inputs, counter, hash_cache
+from executor.steps.report import Heard
 from executor.steps.site import Site
+from executor.steps.tool import Bench
+from executor.steps.traces import gather
 from executor.steps.workspace import Workspace
 
 LIMITS = OutputLimits()
 """What a run may leave behind."""
 PRINTED = "stdout-metrics.jsonl"
 """The output that holds the numbers which the spec's pattern found in what the program printed."""
-LOG, CODE = "/log", "/code"
+LOG, CODE, TRACE = "/log", "/code", "/trace"
 """Names that no data tree can have."""
 
 
@@ -35,13 +41,16 @@ class Ended:
     spec: Spec
     attempt: str
     outcome: Outcome
-    fingerprint: Fingerprint
-    findings: tuple[Finding, ...]
+    heard: Heard
     inputs: Inputs
     allowed: frozenset[str]
     reference: Record | None
     """What it is held against; none for a first attempt."""
     rerun: bool
+    how: How = WATCHED
+    prediction: Prediction | None = None
+    bench: Bench | None = None
+    """Where weights can be compared as tensors; none where the image has no Python."""
 
 
 def publish(ended: Ended, space: Workspace, site: Site) -> Record:
@@ -49,17 +58,20 @@ def publish(ended: Ended, space: Workspace, site: Site) -> Record:
     spec, store = ended.spec, site.store
     collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), LIMITS)
     collected = with_printed(collected, space)
-    files = _files(ended, space)
+    trace = gather(space.report)
+    files = _files(ended, space, trace)
     record = _record(ended, collected, read_metrics(collected.files, space), files, site)
+    record = record.model_copy(update={"steps": trace.steps if trace else 0})
     reference = ended.reference or finished(store, spec.hash)
     if record.status == "succeeded" and reference:
-        record = record.model_copy(update={"comparison": compare(reference, record)})
+        held = hold(spec, reference, record, trace, ended.bench, space, site)
+        record = record.model_copy(update={"comparison": held})
     store.put_spec(spec.hash, spec.canonical())
     blobs = [(space.staging / file.path, file.digest, file.size) for file in collected.files]
     blobs += [(path, blob.digest, blob.size) for path, blob in files.values()]
     store.put_blobs(blobs, counter(site, "upload", sum(size for _, _, size in blobs)))
     store.put_record(spec.hash, record.attempt, record.to_json())
-    if record.status == "succeeded":
+    if record.status == "succeeded" and (reference or not record.varied):
         store.put_reference(spec.hash, (reference or record).attempt)
     return record
 
@@ -79,8 +91,8 @@ def _record(
         spec=spec.identity(),
         hints=hints_of(spec),
         outcome=ended.outcome,
-        fingerprint=ended.fingerprint,
-        findings=(*ended.findings, *ended.inputs.findings(spec), *changed, *remarked),
+        fingerprint=ended.heard.fingerprint,
+        findings=(*ended.heard.findings, *_proof_findings(ended), *ended.inputs.findings(spec), *changed, *remarked),
         allowed=tuple(sorted(ended.allowed)),
         outputs=collected.files,
         refused_outputs={refused.path: refused.reason for refused in collected.refused},
@@ -88,10 +100,30 @@ def _record(
         unreadable_metrics=found.unreadable,
         log=files[LOG][1],
         code=files[CODE][1] if CODE in files else None,
-        manifests={name: blob for name, (_, blob) in files.items() if name not in (LOG, CODE)},
+        trace=files[TRACE][1] if TRACE in files else None,
+        manifests={name: blob for name, (_, blob) in files.items() if name not in (LOG, CODE, TRACE)},
+        proof=ended.heard.proof,
+        prediction=ended.prediction,
+        varied=dict(ended.how.varied),
         rerun=ended.rerun,
         created=site.now(),
     )
+
+
+def _proof_findings(ended: Ended) -> list[Finding]:
+    """What the exit reports say that the user should know: the contract was taken back, or nothing is proven."""
+    proof, strict = ended.heard.proof, ended.spec.determinism == "strict"
+    found = []
+    for text in proof.undetermined[:5]:
+        found.append(_warning("determinism.operation", "a deterministic implementation", text,
+                              "use another operation, or live with the difference: `determinism: warn`"))  # fmt: skip
+    if proof.standing == "violated":
+        found.append(_warning("determinism", "in force to the end", "; ".join(proof.reasons[:3]),
+                              "take out what turns it off: nothing is promised of such a run"))  # fmt: skip
+    elif proof.standing == "unproven" and strict and ended.outcome.exit_code == 0:
+        found.append(_warning("determinism", "proven by an exit report", "; ".join(proof.reasons[:3]),
+                              "let the program end by itself; `rerun` shows whether it repeats"))  # fmt: skip
+    return found
 
 
 def status_of(outcome: Outcome, collected: Collected) -> Status:
@@ -154,9 +186,12 @@ def _warning(field: str, expected: str, observed: str, advice: str) -> Finding:
     return Finding(field=field, expected=expected, observed=observed, severity="warn", advice=advice)
 
 
-def _files(ended: Ended, space: Workspace) -> dict[str, tuple[Path, Blob]]:
-    """What is kept beside the outputs: the log, the code archive, and the manifest of each data tree by its name."""
+def _files(ended: Ended, space: Workspace, trace: Trace | None) -> dict[str, tuple[Path, Blob]]:
+    """What is kept beside the outputs: log, code archive, trace, and the manifest of each data tree by its name."""
     paths = {LOG: space.log}
+    if trace:
+        paths[TRACE] = space.folder / "trace.parquet"
+        paths[TRACE].write_bytes(to_parquet(trace))
     if ended.inputs.code:
         paths[CODE] = ended.inputs.code.archive
     for data in ended.inputs.data:

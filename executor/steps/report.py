@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 
 from executor.environment import verify
 from executor.errors import EnvironmentMismatch
+from executor.evidence.proof import Proof, prove
 from executor.evidence.record import Record
 from executor.facts import ContainerFacts, Finding, Fingerprint, refused
 from executor.spec.model import Spec
@@ -23,14 +26,25 @@ from executor.steps.prepare import Environment
 
 LIMIT = 4 << 20
 """Bytes of the largest report that is read."""
+MOST = 10_000
+"""Reports of processes that are read."""
 BARE = "the image has no python3, so the command ran without a look from inside"
 SILENT = "the launcher in the container left no report"
 GARBLED = "the report from inside the container is not what the launcher writes"
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What the inside room said of a run."""
+
+    fingerprint: Fingerprint
+    findings: tuple[Finding, ...]
+    proof: Proof
+
+
 def heard(
     spec: Spec, here: Environment, report: Path, *, inside: bool, reference: Record | None, allow: frozenset[str]
-) -> tuple[Fingerprint, tuple[Finding, ...]]:
+) -> Heard:
     """Add what the container saw of itself to the fingerprint and the findings; a rerun's `reference` is compared too.
 
     Raises `EnvironmentMismatch` when the inside room refused to start the program.
@@ -52,34 +66,47 @@ def heard(
         late += [f for f in again if f not in here.findings and f.field != "reference"]
     # the program has run: what is found now can warn, no longer refuse
     warned = [f.model_copy(update={"severity": "warn"}) if f.severity == "refuse" else f for f in late]
-    return seen, (*here.findings, *warned)
+    proof = prove(spec, list(_every(report, "began-*.json")), list(_every(report, "process-*.json")), inside=inside)
+    return Heard(seen, (*here.findings, *warned), proof)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, limit: int = LIMIT) -> dict[str, Any]:
     """A JSON object from a file that the run could have replaced; empty for anything else."""
+    data = read_bytes(path, limit)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return {}
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return {}
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(LIMIT + 1)
-    finally:
-        os.close(descriptor)
-    try:
-        found = json.loads(data) if len(data) <= LIMIT else None
+        found = json.loads(data) if data is not None else None
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_bytes(path: Path, limit: int) -> bytes | None:
+    """A regular file that the run could have replaced; none for anything else, or more than `limit` bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) <= limit else None
+
+
+def _every(report: Path, pattern: str) -> Iterator[dict[str, Any]]:
+    for path in sorted(report.glob(pattern))[:MOST]:
+        if document := read(path):
+            yield document
 
 
 def _container(report: Path) -> ContainerFacts:
     launch = read(report / "launch.json")
     if not launch:
         return ContainerFacts(checked=False, reason=SILENT)
-    said = {**launch, **read(report / "torch.json"), "checked": True, "reason": ""}
+    said = {**launch, **read(report / "torch.json"), **read(report / "probe.json"), "checked": True, "reason": ""}
     try:  # as JSON: what cannot be written into a record (half a character, endless nesting) is not read either
         return ContainerFacts.model_validate_json(json.dumps(said))
     except (ValidationError, RecursionError):

@@ -49,6 +49,24 @@ class Silent:
         """Ignore it."""
 
 
+@dataclass(frozen=True)
+class Trying:
+    """Watches a trial: its program's log and progress are nobody's, its steps are told in one word."""
+
+    whom: Reporter
+
+    def stage(self, text: str) -> None:
+        """Tell when it runs, and nothing else."""
+        if text.startswith("running"):
+            self.whom.stage("a trial runs")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Ignore it."""
+
+    def log(self, piece: bytes) -> None:
+        """Ignore it."""
+
+
 @dataclass
 class Stop:
     """The user's wish to stop: acted on at once, or put off while a container runs and its result is kept."""
@@ -99,6 +117,11 @@ class Site:
     def engine(self) -> Engine:
         """The container engine."""
         return self.connect()
+
+    @property
+    def trying(self) -> bool:
+        """Whether what runs here is a trial, of which nothing is published."""
+        return isinstance(self.reporter, Trying)
 
     def live_log(self, spec_hash: Digest, attempt: str) -> Callable[[int, bytes], None]:
         """Publishes log segments for those who follow from elsewhere; a store that fails does not stop the run."""

@@ -201,6 +201,17 @@ class Store(ObjectStore):
             raise CorruptObject(f"{self.url}/{key}", expected='{"attempt": id}', observed=repr(data[:80]))
         return attempt
 
+    def put_diagnosis(self, spec_hash: Digest, attempt: str, data: bytes) -> None:
+        """Keep what a diagnosis of an attempt found, beside its record; the first one stays."""
+        self._create(f"{layout.attempt(spec_hash, attempt)}/diagnosis.json", data)
+
+    def diagnosis(self, spec_hash: Digest, attempt: str) -> bytes | None:
+        """What a diagnosis of an attempt found; none when there was none."""
+        try:
+            return self._read(f"{layout.attempt(spec_hash, attempt)}/diagnosis.json")
+        except NotFound:
+            return None
+
     # Logs ---------------------------------------------------------------------------------------------------------
 
     def put_log(self, spec_hash: Digest, attempt: str, segment: int, data: bytes) -> None:

@@ -32,6 +32,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "docker": ("executor.engine.container",),
     "numpy": ("executor.inside",),
     "platformdirs": ("executor.cli",),
+    "pyarrow": ("executor.evidence.trace",),
     "pydantic": ("executor",),
     "pydantic_core": ("executor.spec",),
     "pynvml": ("executor.environment.gpu",),

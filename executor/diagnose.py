@@ -1,0 +1,252 @@
+"""Where and why a rerun parted, found by running it again: both sides, up to the step where their traces part.
+
+(1) The stored traces say at which step. (2) Both sides run up to it in fresh containers, with every operation of that
+step written down: one as the reference ran, one as this run did. (3) The first operation with equal inputs and unequal
+outputs, or the first value from outside, is the origin. (4) One setting at a time is changed until the difference comes
+or goes; that setting is the cause. What cannot be tried stays a suspicion, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from executor.engine.how import How
+from executor.environment import verify
+from executor.evidence.divergence import ISA_VARIABLES, THREAD_VARIABLES, Cause, Divergence
+from executor.evidence.operations import Origin, origin
+from executor.evidence.proof import Read
+from executor.evidence.record import Record
+from executor.evidence.trace import Parting, Trace, part
+from executor.run import Options
+from executor.spec.canonical import Digest
+from executor.spec.model import Spec
+from executor.steps.history import read, spec_of
+from executor.steps.site import Site
+from executor.steps.traces import load
+from executor.twin import Trial, attempt
+
+TRIES = 3
+"""Runs of one side beyond the first that look for a difference which does not always come."""
+REMEDIES: Mapping[str, dict[str, str]] = {
+    "determinism": {"determinism": "strict"},
+    "threads": {"threads": "1"},
+    "fill_uninitialized_memory": {"fill": "on"},
+}
+"""Settings under which a program that does not repeat itself may: tried one at a time, twice each."""
+
+
+@dataclass
+class Case:
+    """What a diagnosis works on, and what it has found."""
+
+    spec: Spec
+    site: Site
+    options: Options
+    reference: Record
+    parting: Parting
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, varied: Mapping[str, str], capture: int | None = None) -> Trial:
+        """One trial up to the step where the traces part."""
+        stop = self.parting.step if capture is None else max(capture, 0)
+        how = How(trace="tensors", stop_after=stop, capture=capture, varied=varied)
+        allow = self.options.allow
+        return attempt(self.spec, self.site, replace(self.options, allow=allow), how, process=self.parting.process)
+
+    def note(self, text: str) -> None:
+        """Keep a sentence for the report, and tell whoever waits."""
+        self.notes.append(text)
+        self.site.reporter.stage(text)
+
+
+def diagnosed(spec_hash: Digest, name: str, site: Site, options: Options) -> Divergence:
+    """The divergence of a stored attempt from its reference, with its cause tried; it is stored beside the record."""
+    record = read(site.store, spec_hash, name)
+    known = record.comparison.divergence if record.comparison else None
+    if known is None or record.comparison is None:
+        raise ValueError(f"{name} does not differ from its reference")
+    reference = read(site.store, spec_hash, record.comparison.reference)
+    before, after = load(site.store, reference), load(site.store, record)
+    parting = part(before, after) if before and after else None
+    found = known
+    if parting is not None:
+        case = Case(spec_of(site.store, record), site, options, reference, parting)
+        found = _tried(case, record, known)
+    site.store.put_diagnosis(spec_hash, name, found.model_dump_json(indent=1).encode() + b"\n")
+    return found
+
+
+def _tried(case: Case, record: Record, known: Divergence) -> Divergence:
+    case.note(f"both sides run up to step {case.parting.step}, every operation of it is written down")
+    here, there = _sides(case, record)
+    parting = part(here.trace, there.trace) if here.trace and there.trace else None
+    if parting is None:
+        return _not_again(case, record, known, here)
+    step = parting.step
+    if step != case.parting.step:
+        case.note(f"these two part at step {step} already; they run again up to it")
+        case = replace(case, parting=parting)
+        here, there = _sides(case, record)
+    found = origin(here.operations, there.operations)
+    told = {"tensor": parting.tensor or known.tensor, **_concluded(case, record, known, found, there)}
+    notes = (*([_sentence(found)] if found else []), *case.notes[1:])
+    return known.model_copy(update={**told, "evidence": (*notes, *known.evidence)})
+
+
+def _sides(case: Case, record: Record) -> tuple[Trial, Trial]:
+    """One trial as the reference ran and one as this run did; when they agree, the latter again a few times."""
+    step = case.parting.step
+    one = case.run({}, step)
+    for _ in range(1 if record.varied else TRIES):
+        other = case.run(record.varied, step)
+        if one.trace and other.trace and part(one.trace, other.trace):
+            break
+    return one, other
+
+
+def _not_again(case: Case, record: Record, known: Divergence, here: Trial) -> Divergence:
+    """The trials agree with each other: the difference is rare, or one of environments that are not both here."""
+    before = load(case.site.store, case.reference)
+    as_reference = before is not None and here.trace is not None and _reaches(before, here, case.parting)
+    if as_reference:
+        case.note(f"{TRIES + 1} trials gave what the reference gave: the difference does not always come")
+        return known.model_copy(update={"evidence": (*case.notes[1:], *known.evidence)})
+    case.note("trials here give what this run gave, and not what the reference gave: the machine is the difference")
+    findings = verify.against_reference(case.spec, case.reference.fingerprint, record.fingerprint, frozenset())
+    fields = [one.field for one in findings if one.severity in ("refuse", "warn")]
+    sure = {"confirmed": len(fields) == 1 and known.setting == fields[0]}
+    return known.model_copy(update={**sure, "evidence": (*case.notes[1:], *known.evidence)})
+
+
+def _reaches(before: Trace, here: Trace, parting: Parting) -> bool:
+    """Whether a trial went as the reference did, up to and with the step."""
+    ends = []
+    for trace in (before, here):
+        process = trace.processes.get(parting.process)
+        ends.append(next((row.chain for row in process.rows if row.step == parting.step), None) if process else None)
+    return ends[0] is not None and ends[0] == ends[1]
+
+
+def _concluded(case: Case, record: Record, known: Divergence, found: Origin | None, there: Trial) -> dict[str, object]:
+    """The cause: a setting that was varied, or what makes the program not repeat itself."""
+    told: dict[str, object] = {"operation": found.operation if found else None}
+    if record.varied:
+        return told | _setting(case, record.varied, found)
+    return told | _unrepeatable(case, known, found, there)
+
+
+def _setting(case: Case, varied: Mapping[str, str], found: Origin | None) -> dict[str, object]:
+    """Of the settings that were varied, the one that alone makes the difference."""
+    guilty = list(varied) if len(varied) == 1 else [
+        name for name, value in varied.items() if _differ(case, {}, {name: value})
+    ]  # fmt: skip
+    where: dict[str, object] = {"where": found.where} if found and found.where else {}
+    if not guilty:
+        case.note("no one of the settings makes the difference alone")
+        return where
+    name = guilty[0]
+    case.note(f"with {name}={varied[name] or 'unset'} alone the difference comes, without it it does not")
+    words = f"{name} was varied to {varied[name] or 'unset'}"
+    if found and found.what == "operation":
+        words += f", and {found.operation} gives other values from the same ones"
+    return {"cause": _class_of(name), "setting": name, "confirmed": True, "reason": words, **where}
+
+
+SWITCHED: Mapping[str, Cause] = {
+    "cpus": "threads", "threads": "threads", "sqrt": "isa", "python": "entropy", "numpy": "entropy",
+    "torch": "entropy", "seeds": "entropy", "PYTHONHASHSEED": "entropy",
+    "deterministic": "nondeterministic-operation", "determinism": "nondeterministic-operation",
+}  # fmt: skip
+"""The class of what a varied setting brings out."""
+
+
+def _class_of(name: str) -> Cause:
+    if name in SWITCHED:
+        return SWITCHED[name]
+    if name in THREAD_VARIABLES:
+        return "threads"
+    return "isa" if name in ISA_VARIABLES else "environment"
+
+
+def _differ(case: Case, one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    left, right = case.run(one), case.run(other)
+    return bool(left.trace and right.trace and part(left.trace, right.trace))
+
+
+def _unrepeatable(case: Case, known: Divergence, found: Origin | None, there: Trial) -> dict[str, object]:
+    """The same program, twice in one environment, gave two results."""
+    near = _near(there.heard.proof.reads, case.parting.step)
+    if found is None:
+        return {}
+    where, confirmed = found.where or known.where, True
+    if found.what == "uninitialised":
+        return _said("uninitialised-memory", f"memory that {found.where} made was read before it was written", where)
+    if found.what == "operation":
+        words = f"{found.operation} at {where} gave other values from the same ones"
+        return _said("nondeterministic-operation", words, where, remedy=_remedy(case))
+    if near:
+        words = f"{near.what}, read at {near.where}, reached {found.operation} at {where}"
+        return _said("entropy", words, near.where)
+    if found.what == "outside" and case.parting.order:
+        return _said("data-order", f"the same samples came in another order into {found.operation} at {where}", where)
+    if found.what == "random":
+        return _said("entropy", f"the generator that {found.operation} at {where} draws from stood elsewhere", where)
+    words = {
+        "outside": f"{found.operation} at {where} got other values from outside torch",
+        "scalar": f"{found.operation} at {where} got another number: {found.detail}",
+        "changed-outside": f"a tensor was changed outside torch before {found.operation} at {where}",
+        "other-way": f"the program took another way at {where}: {found.detail}",
+    }[found.what]
+    cause = known.cause if known.cause in ("entropy", "data-order", "leak") else "unknown"
+    return {
+        "cause": cause,
+        "reason": words,
+        "where": known.where or where,
+        "confirmed": confirmed and cause != "unknown",
+    }
+
+
+def _said(cause: Cause, reason: str, where: str | None, remedy: str = "") -> dict[str, object]:
+    return {"cause": cause, "reason": reason + (f"; {remedy}" if remedy else ""), "where": where, "confirmed": True}
+
+
+def _near(reads: tuple[Read, ...], step: int) -> Read | None:
+    """The read of entropy nearest to a step: at that step alone, else one that was still going on."""
+    during = [read for read in reads if read.first <= step <= read.last]
+    rank = {"entropy": 0, "host": 1, "clock": 2}
+    during.sort(key=lambda read: (read.first != read.last, rank[read.kind]))
+    exact = [read for read in during if read.first == read.last or read.kind == "entropy"]
+    return next(iter(exact), None)
+
+
+def _remedy(case: Case) -> str:
+    """The setting under which two trials agree, tried one at a time."""
+    for name, varied in _remedies(case.spec):
+        if not _differ(case, varied, varied):
+            case.note(f"with {name} set to {next(iter(varied.values()))} two trials agree")
+            return f"with {name}={next(iter(varied.values()))} it repeats itself"
+    return ""
+
+
+def _remedies(spec: Spec) -> Iterator[tuple[str, dict[str, str]]]:
+    for name, varied in REMEDIES.items():
+        in_force = (name == "determinism" and spec.determinism == "strict") or (
+            name == "threads" and spec.cpu.threads == 1
+        )
+        if not in_force:
+            yield name, varied
+
+
+def _sentence(found: Origin) -> str:
+    said = {
+        "operation": "equal inputs, unequal outputs",
+        "random": "its generator stood elsewhere",
+        "outside": "a value came from outside torch",
+        "uninitialised": "it read memory that nobody had written",
+        "scalar": "a number came with another value",
+        "other-way": "another operation was run",
+        "changed-outside": "a tensor was changed outside torch before it",
+    }[found.what]
+    detail = f" ({found.detail})" if found.detail else ""
+    return f"operation {found.index}, {found.operation} at {found.where or 'an unknown line'}: {said}{detail}"

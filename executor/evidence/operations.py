@@ -1,0 +1,134 @@
+"""Two lists of operations of one training step: the first that explains how they differ. Pure: no I/O.
+
+An operation with equal inputs and unequal outputs is where a difference began. When an operation's input differs and
+no operation before it made that input, it came from outside torch. Memory that nobody wrote to (`empty`) has other
+contents in every run: that matters only when something reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, Literal
+
+What = Literal["operation", "random", "outside", "uninitialised", "scalar", "other-way", "changed-outside"]
+"""`operation`: equal inputs, unequal outputs. `random`: its generator stood elsewhere. `outside`: a tensor came from
+outside torch with other values. `uninitialised`: memory was read that nobody wrote. `scalar`: a number came with
+another value. `other-way`: another operation was run. `changed-outside`: a tensor was changed between operations."""
+MOST = 300_000
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation that was run."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    """Digests, those of written arguments last."""
+    scalars: tuple[str, ...]
+    where: str
+    """`file:line` of the program."""
+    rng: str
+    sources: tuple[int, ...]
+    """Storage of each input: tells tensors of one run apart."""
+    targets: tuple[int, ...]
+    wrote: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where two lists part."""
+
+    what: What
+    index: int
+    operation: str
+    where: str
+    detail: str = ""
+
+
+def read(lines: Iterable[bytes]) -> list[Operation]:
+    """Parse what the inside room wrote; reading ends at the first line that is not whole."""
+    found: list[Operation] = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            found.append(_operation(entry))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            break
+        if len(found) >= MOST:
+            break
+    return found
+
+
+def _operation(entry: dict[str, Any]) -> Operation:
+    return Operation(
+        name=str(entry["op"]), inputs=tuple(map(str, entry["in"])), outputs=tuple(map(str, entry["out"])),
+        scalars=tuple(map(str, entry["args"])), where=str(entry["where"]), rng=str(entry.get("rng", "")),
+        sources=tuple(map(int, entry["at"])), targets=tuple(map(int, entry["to"])),
+        wrote=frozenset(map(int, entry["wrote"])),
+    )  # fmt: skip
+
+
+_FRESH = ("aten.empty", "aten.new_empty", "aten.resize", "aten.set_", "aten._efficientzerotensor")
+_OVERWRITES = ("fill_", "zero_", "copy_", "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_",
+               "log_normal_", "cauchy_", "randperm", "arange", ".out")  # fmt: skip
+"""Operations that write all of an argument without reading it."""
+
+
+def origin(one: Sequence[Operation], other: Sequence[Operation]) -> Origin | None:
+    """The first difference that is not one of memory nobody reads; none when the lists agree."""
+    unwritten: dict[int, str] = {}
+    made: set[int] = set()
+    for index, (left, right) in enumerate(zip_longest(one, other)):
+        if left is None or right is None or left.name != right.name:
+            shown = right or left
+            return Origin("other-way", index, shown.name, shown.where, _names(left, right))
+        if found := _differs(index, left, right, unwritten, made):
+            return found
+        _remember(left, right, unwritten)
+        made.update(left.targets)
+    return None
+
+
+def _names(left: Operation | None, right: Operation | None) -> str:
+    return " against ".join(op.name if op else "the end" for op in (left, right))
+
+
+def _differs(index: int, left: Operation, right: Operation, unwritten: dict[int, str], made: set[int]) -> Origin | None:
+    def at(what: What, detail: str = "", where: str = "") -> Origin:
+        return Origin(what, index, left.name, where or left.where or right.where, detail)
+
+    if left.name.startswith(_FRESH):
+        return None
+    for place, (before, after, source) in enumerate(zip(left.inputs, right.inputs, left.sources, strict=False)):
+        if before == after or (source in left.wrote and _overwrites(left)):
+            continue
+        if source in unwritten:
+            return at("uninitialised", f"memory made at {unwritten[source]}", unwritten[source])
+        return at("changed-outside" if source in made else "outside", f"input {place}")
+    if left.scalars != right.scalars:
+        return at("scalar", ", ".join(f"{a} against {b}" for a, b in _unequal(left.scalars, right.scalars)))
+    if left.rng != right.rng:
+        return at("random")
+    return at("operation") if left.outputs != right.outputs else None
+
+
+def _unequal(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((a, b) for a, b in zip_longest(one, other, fillvalue="nothing") if a != b)
+
+
+def _overwrites(operation: Operation) -> bool:
+    return any(word in operation.name for word in _OVERWRITES)
+
+
+def _remember(left: Operation, right: Operation, unwritten: dict[int, str]) -> None:
+    """Memory that `empty` gave counts as unwritten until an operation writes to it."""
+    if left.name.startswith(_FRESH):
+        unwritten.update((target, left.where) for target in left.targets)
+        return
+    for target in (*left.wrote, *left.targets):
+        if left.outputs == right.outputs:
+            unwritten.pop(target, None)

@@ -1,0 +1,103 @@
+"""What a rerun will give, said before it runs: what is known here, put before the rules of `evidence/predict.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from executor.engine.how import How
+from executor.environment import verify
+from executor.errors import ExecutorError
+from executor.evidence.predict import Before, Prediction, predict
+from executor.evidence.reach import reachable
+from executor.evidence.record import Record
+from executor.evidence.screen import Suspect, screen
+from executor.facts import Fingerprint
+from executor.log import get_logger
+from executor.spec.model import Spec
+from executor.steps.history import records
+from executor.steps.prepare import Environment
+from executor.steps.report import read, read_bytes
+from executor.steps.site import Site
+from executor.steps.tool import Bench, bench_space, run_tool
+from executor.steps.workspace import Workspace
+
+SOURCE_LIMIT = 2 << 20
+"""Bytes of a source file that is looked at."""
+MOST_SOURCES = 5_000
+
+
+class Asked(Protocol):
+    """What the user asked for, as far as it matters here."""
+
+    @property
+    def allow(self) -> frozenset[str]:
+        """Fields that may differ."""
+        ...
+
+    @property
+    def how(self) -> How:
+        """What is varied."""
+        ...
+
+    @property
+    def twin(self) -> int | None:
+        """Steps that were just run twice."""
+        ...
+
+
+def foresee(
+    spec: Spec, reference: Record, here: Environment, bench: Bench, asked: Asked, space: Workspace, site: Site
+) -> Prediction:
+    """Predict the verdict of a rerun of `reference`, whose code lies in `space`, and tell the user."""
+    findings = verify.against_reference(spec, reference.fingerprint, here.fingerprint, asked.allow)
+    changed = any(one.severity in ("refuse", "warn") for one in findings) or bool(asked.how.varied)
+    agreed, disagreed = _history(records(site.store, spec.hash), reference, here.fingerprint)
+    container = reference.fingerprint.container
+    before = Before(
+        strict=spec.determinism == "strict",
+        proof=reference.proof,
+        findings=findings,
+        varied=asked.how.varied,
+        reference_probe=container.probe if container else {},
+        probe=_probe(spec, bench, asked.how, space, site) if changed and container and container.probe else {},
+        agreed=agreed,
+        disagreed=disagreed,
+        suspects=suspects(spec, space.code),
+        twin=asked.twin is not None,
+    )
+    said = predict(before)
+    site.reporter.stage(f"prediction: {said.value} ({said.why})")
+    return said
+
+
+def suspects(spec: Spec, code: Path) -> tuple[Suspect, ...]:
+    """Constructs beyond the contract in what the command can reach of the code."""
+    files = {}
+    for path in sorted(code.rglob("*"))[:MOST_SOURCES] if spec.code else ():
+        readable = path.suffix in {".py", ".sh", ""}
+        if readable and (data := read_bytes(path, SOURCE_LIMIT)) is not None:
+            files[path.relative_to(code).as_posix()] = data
+    return screen(reachable(files, spec.arguments))
+
+
+def _history(every: Iterable[Record], reference: Record, here: Fingerprint) -> tuple[int, int]:
+    """Attempts on machines like this one that agree with the reference, it among them, and that do not."""
+    alike = [one for one in every if one.status == "succeeded" and not one.varied
+             and one.fingerprint.host.cpu_model == here.host.cpu_model
+             and one.fingerprint.host.gpu_driver == here.host.gpu_driver]  # fmt: skip
+    same = sum(one.result_digest == reference.result_digest for one in alike)
+    return same, len(alike) - same
+
+
+def _probe(spec: Spec, bench: Bench, how: How, space: Workspace, site: Site) -> dict[str, str]:
+    """The numeric probe in this environment, in a container of its own; empty when it could not be taken."""
+    tool = bench_space(space, "numeric")
+    try:
+        run_tool(spec, site, bench, tool, "numeric", {}, how=how)
+    except ExecutorError as error:  # the run itself will say what is wrong
+        get_logger("foresee").warning("the numeric probe was not taken", problem=error.message)
+        return {}
+    found = read(tool.report / "probe.json").get("probe", {})
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}

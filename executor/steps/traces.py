@@ -1,0 +1,74 @@
+"""Traces on their way: from a run's report folder, to the store and back."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from executor.errors import NotFound
+from executor.evidence.operations import Operation
+from executor.evidence.operations import read as read_operations
+from executor.evidence.record import Record
+from executor.evidence.trace import PROGRAM, Process, Row, Trace, from_parquet, own_lines, rows
+from executor.spec.canonical import Digest
+from executor.steps.report import read, read_bytes
+from executor.store.interface import Store
+
+LIMIT = 1 << 29
+"""Bytes of the trace of one process, and of a stored trace, that are read."""
+MOST = 1024
+"""Processes whose traces are read."""
+_NAME = re.compile(r"trace-([0-9.]+(?:-\d+)?)\.bin")
+
+
+def gather(report: Path) -> Trace | None:
+    """The traces that a run left; none when it took no step."""
+    found = {}
+    for path in sorted(report.glob("trace-*.bin"))[:MOST]:
+        named, data = _NAME.fullmatch(path.name), read_bytes(path, LIMIT)
+        if named and data and (taken := rows(data)):
+            found[named[1]] = _process(named[1], path, taken)
+    if own := own_lines((read_bytes(report / "steps.jsonl", LIMIT) or b"").splitlines()):
+        found[PROGRAM] = Process(PROGRAM, own)
+    return Trace(found) if found else None
+
+
+def _process(name: str, path: Path, taken: list[Row]) -> Process:
+    about = read(path.with_suffix(".json"))
+    names = about.get("names", ())
+    each = {}
+    for line in (read_bytes(path.with_suffix(".jsonl"), LIMIT) or b"").splitlines():
+        try:
+            entry = json.loads(line)
+            each[int(entry["step"])] = {
+                kind: [int(one) & (2**64 - 1) for one in entry[kind]] for kind in ("gradients", "parameters")
+            }
+        except (ValueError, TypeError, KeyError, RecursionError):
+            break
+    return Process(
+        name, taken, tuple(str(one) for one in names) if isinstance(names, list) else (),
+        str(about.get("problem", "" if about else "the process left no end of its trace"))[:200],
+        "tensors" if each else "steps", each,
+    )  # fmt: skip
+
+
+def operations(report: Path, process: str) -> list[Operation]:
+    """The operations that were captured in a process."""
+    return read_operations((read_bytes(report / f"operations-{process}.jsonl", LIMIT) or b"").splitlines())
+
+
+def load(store: Store, record: Record) -> Trace | None:
+    """The stored trace of an attempt; none when it has none, or the store lost it."""
+    if record.trace is None:
+        return None
+    try:
+        data = store.read_blob(record.trace.digest, LIMIT)
+    except NotFound:
+        return None
+    return from_parquet(data, key_of(record.trace.digest))
+
+
+def key_of(digest: Digest) -> str:
+    """What a stored trace is called in messages."""
+    return f"trace {digest}"
