@@ -108,7 +108,7 @@ def _sides(case: Case, record: Record) -> tuple[Trial, Trial]:
 def _not_again(case: Case, record: Record, known: Divergence, here: Trial) -> Divergence:
     """The trials agree with each other: the difference is rare, or one of environments that are not both here."""
     before = load(case.site.store, case.reference)
-    as_reference = before is not None and here.trace is not None and _reaches(before, here, case.parting)
+    as_reference = bool(before and here.trace and _reaches(before, here.trace, case.parting))
     if as_reference:
         case.note(f"{TRIES + 1} trials gave what the reference gave: the difference does not always come")
         return known.model_copy(update={"evidence": (*case.notes[1:], *known.evidence)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,7 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
     every = records(place, found)
     record = _choose(place, found, every, attempt)
     same, of = agreement(every)
+    diagnosis = place.diagnosis(found, record.attempt)
     document = view(record, cached=False, store=place.attempt_url(found, record.attempt)) | {
         "spec": record.spec,
         "hints": record.hints.model_dump(mode="json"),
@@ -81,6 +83,8 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
                      for one in every],
         "agreement": {"identical": same, "succeeded": of},
     }  # fmt: skip
+    if diagnosis is not None:
+        document["divergence"] = json.loads(diagnosis)
     if as_json:
         emit(document)
         return 0

@@ -26,6 +26,8 @@ LABEL = "io.repro-executor"
 """Prefix of the labels by which containers are found again."""
 REPORT = f"{CONTROL}/report"
 """Where the inside room leaves what it says."""
+TOOL_TIMEOUT = 900
+"""Seconds after which a tool of the inside room is stopped: a file that it reads may be endless."""
 LOG_LIMIT = 64 * 2**20
 """Bytes of log that are kept of one run."""
 
@@ -143,6 +145,7 @@ def tool_plan(spec: Spec, placement: Placement, tool: str, request: Mapping[str,
         request={**plan.request, "Entrypoint": ["python3", f"{CONTROL}/inside", tool], "Cmd": [],
                  "NetworkDisabled": True},
         files={**plan.files, "plan.json": canonical_bytes(told)},
+        timeout=TOOL_TIMEOUT,
     )  # fmt: skip
 
 

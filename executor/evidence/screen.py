@@ -24,7 +24,8 @@ _TEXT = 120
 _LONGEST = 4096
 """Characters of a shell command that is still read."""
 
-_COMMAND = r"(?:^|[;&|({`!]|\b(?:do|then|else|exec|time|if|while|until|env|nohup|sudo)\s)\s*(?:\w+=[^\s;&|]*\s+)*(?:/[\w./-]*/)?"
+_START = r"(?:^|[;&|({`!]|\b(?:do|then|else|exec|time|if|while|until|env|nohup|sudo)\s)"
+_COMMAND = _START + r"\s*(?:\w+=[^\s;&|]*\s+)*(?:/[\w./-]*/)?"
 _SORTED = r"sort\s*(-[zu]+\s*)*($|[|;)>])"
 _PATTERNS = (
     ("clock", r"COMMAND date\b|\$\{?(SECONDS|EPOCHSECONDS|EPOCHREALTIME)\b"),

@@ -1,12 +1,11 @@
 """What every process that computes leaves when it ends: the settings that were in force, and what it did to them.
 
-`began-<n>.json` is written when numpy or torch is imported and `process-<n>.json` at the end; a process with the first
-and without the second proves nothing. Ends by `os._exit`, as those of forked children, are ends too.
+`process-<n>.json` is written at the end of every process that owes a report (`owed`): the program itself, and all that
+import numpy or torch. One that began and left none proves nothing.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import sys
@@ -40,25 +39,14 @@ class Ending:
         self.process, self.log = process, log
         self.at_end = []  # type: list[Callable[[], None]]
         """Called before the report is written."""
-        self._pid, self._begun, self._said = 0, False, 0
+        os.register_at_fork(after_in_child=self._forget)
+        self._pid, self._said = 0, 0
         self._probe = {}  # type: dict[str, str]
         self._calls, self._warned = [], []  # type: list[dict[str, Any]], list[str]
 
-    def begin(self) -> None:
-        """Once per process: from now on it owes a report."""
-        if self._begun:
-            return
-        self._begun = True
-        report.publish(report.numbered("began"), {"process": self.process.name})
-        atexit.register(self.end)
-        os.register_at_fork(after_in_child=self._calls.clear)
-        leave = os._exit
-
-        def _exit(status: int) -> None:
-            self.end()
-            leave(status)
-
-        os._exit = _exit  # type: ignore[assignment]
+    def _forget(self) -> None:
+        del self._calls[:]
+        del self._warned[:]
 
     def probed(self, found: dict[str, str]) -> None:
         """Remember the numeric probe at launch: this process takes it again at its end."""
@@ -88,8 +76,8 @@ class Ending:
             for tell in self.at_end:
                 tell()
             report.publish(report.numbered("process"), self.document())
-        except Exception as error:
-            print("executor: no exit report: %s" % error, file=sys.stderr)
+        except Exception:  # nothing is proven then, and the record says so; the program ends as it would
+            return
 
     def document(self) -> dict[str, Any]:
         """Everything that the report says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import entropy, lineage, seed
+from . import entropy, lineage, owed, seed
 
 TYPE_CHECKING = False  # `typing` itself costs milliseconds that every process of a run would pay
 if TYPE_CHECKING:
@@ -66,16 +66,18 @@ def install(number: int, relaxed: frozenset[str]) -> None:
     `relaxed` names the parts of the contract that a varied run goes without.
     """
     process, log = lineage.start(), entropy.Log()
-    streams, owed = seed.Streams(number, process, relaxed, log), []  # type: seed.Streams, list[Any]
+    streams, reports = seed.Streams(number, process, relaxed, log), []  # type: seed.Streams, list[Any]
     log.install()
 
     def ending() -> Any:
         from .exit import Ending
 
-        if not owed:
-            owed.append(Ending(process, log))
-            owed[0].begin()
-        return owed[0]
+        if not reports:
+            reports.append(Ending(process, log))
+        return reports[0]
+
+    def owe() -> None:
+        owed.owe(process, lambda: ending().end())
 
     def on_random(module: Any) -> None:
         log.watch_random(module)
@@ -86,13 +88,14 @@ def install(number: int, relaxed: frozenset[str]) -> None:
 
         streams.seed_torch(module)
         strict.enforce(module, relaxed)
+        owe()
         ending().watch(module)
         _observe(module, process, log, ending())
 
-    hooks = {"random": on_random, "numpy.random": streams.seed_numpy, "numpy": lambda _: ending(), "torch": on_torch}
+    hooks = {"random": on_random, "numpy.random": streams.seed_numpy, "numpy": lambda _: owe(), "torch": on_torch}
     after_import(hooks)
     if process.name == "0":  # the program itself owes a report whatever it imports
-        ending()
+        owe()
 
 
 def _observe(torch: Any, process: lineage.Lineage, log: entropy.Log, ending: Any) -> None:

@@ -228,5 +228,8 @@ def _array(value: Any) -> Leaf:
         return _tensor(torch.from_numpy(array))
     except TypeError:  # text, dates, long doubles, records: torch has none, their bytes do
         size = array.dtype.itemsize
-        rows = torch.frombuffer(bytearray(array.tobytes()) or bytearray(1), dtype=torch.uint8)
-        return Leaf(str(array.dtype), array.shape, rows[: array.size * size].reshape(array.size, size))
+        flat = torch.frombuffer(bytearray(array.tobytes()) or bytearray(1), dtype=torch.uint8)
+        rows = flat[: array.size * size].reshape(array.size, size)
+        if array.dtype.kind in "fc" and np.finfo(array.dtype).nmant == 63:
+            rows.view(-1, 16)[:, 10:] = 0  # x86 has numbers of ten bytes, and whatever was there in the other six
+        return Leaf(str(array.dtype), array.shape, rows)

@@ -72,6 +72,9 @@ def _apart(reference: str, observed: str) -> dict[str, Any]:
 
 
 def _guarded(reference: str, observed: str) -> dict[str, Any]:
+    torch = sys.modules.get("torch")
+    if torch:
+        torch.set_num_threads(1)  # threads that were there before a fork would be waited for without end
     try:
         return compare_files(reference, observed)
     except BaseException as error:  # a hostile object may raise anything

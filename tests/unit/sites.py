@@ -27,6 +27,9 @@ IMAGE = Digest.of(b"an image")
 HOST = samples.host()
 LAUNCH = json.loads(samples.container().model_dump_json())
 """What the inside room reports of a container on which everything is well."""
+PROVEN = {"began-0-1.json": {"process": "0"}, "process-0.json": {"process": "0", "settings": {}}}
+"""What a program that ended by itself leaves beside it."""
+REPORTS = {"launch.json": LAUNCH, **PROVEN}
 
 
 def a_spec(**changes: Any) -> Spec:
@@ -43,7 +46,7 @@ class Program:
 
     outputs: dict[str, bytes] = field(default_factory=lambda: {"model.pt": b"weights"})
     prints: bytes = b"training\n"
-    reports: dict[str, Any] = field(default_factory=lambda: {"launch.json": LAUNCH})
+    reports: dict[str, Any] = field(default_factory=lambda: dict(REPORTS))
     code: int = 0
 
     def __call__(self, work: Path, log: LogSink) -> int:

@@ -10,6 +10,7 @@ from executor.errors import (
     ExecutorError,
     InputMismatch,
     Issue,
+    NotRepeatable,
     SeveralErrors,
     SpecError,
     UncommittedChanges,
@@ -21,8 +22,8 @@ from executor.facts import Finding
 
 CODES = {
     "ExecutorError": 1, "SpecError": 2, "UsageError": 2, "UncommittedChanges": 2, "NotFound": 2,
-    "EnvironmentMismatch": 3, "InputMismatch": 3, "CorruptObject": 5, "Unreachable": 6, "StoreUnreachable": 6,
-    "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6, "ImageNotFound": 6,
+    "EnvironmentMismatch": 3, "InputMismatch": 3, "NotRepeatable": 4, "CorruptObject": 5,
+    "Unreachable": 6, "StoreUnreachable": 6, "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6, "ImageNotFound": 6,
     "Interrupted": 130,
 }  # fmt: skip
 CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ExecutorError)}
@@ -44,6 +45,7 @@ def test_every_error_has_the_exit_code_of_the_table() -> None:
         EnvironmentMismatch("m", findings=[FINDING]),
         InputMismatch("data.d.hash", expected="a", observed="b"),
         CorruptObject("k", expected="a", observed="b"),
+        NotRepeatable("m", divergence={"step": 3}, advice="a"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -28,7 +28,7 @@ from executor.steps.workspace import UNPUBLISHED
 from executor.store import layout
 from tests.unit.engine.repos import commit_all, make_repo
 from tests.unit.environment import samples
-from tests.unit.sites import HOST, LAUNCH, Program, World, a_spec
+from tests.unit.sites import HOST, LAUNCH, PROVEN, Program, World, a_spec
 
 SPEC = a_spec()
 REFUSAL = {
@@ -169,7 +169,7 @@ def test_the_container_is_part_of_the_fingerprint(world: World) -> None:
 
 
 def test_what_is_found_only_after_the_run_warns(world: World) -> None:
-    world.program.reports = {"launch.json": LAUNCH | {"threads": 1}}
+    world.program.reports = {**PROVEN, "launch.json": LAUNCH | {"threads": 1}}
     record = world.submit(SPEC).record
     assert record.status == "succeeded"
     assert [(one.field, one.severity) for one in record.findings if one.severity != "info"] == [("cpu.threads", "warn")]

@@ -64,12 +64,12 @@ def explain(path: str, reference: bytes, observed: bytes) -> Explanation:
 
 def _explain(path: str, reference: bytes, observed: bytes, limits: Limits) -> Explanation:
     for family in _candidates(path, reference, observed) if limits.depth < DEEPEST else ():
-        if reference == observed:
-            return Explanation(format=family.name, same_values=True, lines=())
         try:
             explanation = family.read(path, reference, observed, limits)
         except Exception:  # noqa: S112 - hostile bytes fail in more ways than can be named; the next family reads
             continue
+        if reference == observed:
+            return Explanation(format=explanation.format, same_values=True, lines=())
         if explanation.lines:
             return explanation
     return explain_binary(path, reference, observed, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import accumulate
 
 from executor.evidence.content.found import reject
@@ -25,7 +26,8 @@ def unfilter(line: bytes, above: bytes, pixel: int) -> bytes:
 def _sub(line: bytes, pixel: int) -> bytes:
     row = bytearray(len(line))
     for channel in range(pixel):
-        row[channel::pixel] = bytes(accumulate(list(line[channel::pixel]), _add))
+        sums: Iterator[int] = accumulate(line[channel::pixel], _add)
+        row[channel::pixel] = bytes(sums)
     return bytes(row)
 
 

@@ -55,7 +55,9 @@ def _member(header: bytes, content: bytes, said: dict[str, str]) -> Member:
     prefix = _string(header[345:500]) if header[257:263] == b"ustar\0" else ""
     name = said.get("path") or "/".join(filter(None, (prefix, _string(header[:100]))))
     link = said.get("linkpath") or _string(header[157:257])
-    owner = f"{_number(header[108:116])}:{_number(header[116:124])} {_string(header[265:297])}".strip()
+    owner = (
+        f"{_number(header[108:116])}:{_number(header[116:124])} {_string(header[265:297])}:{_string(header[297:329])}"
+    )
     kind = f"type {_string(header[156:157]) or '0'}, mode {_number(header[100:108]):o}{', to ' if link else ''}{link}"
     return Member(name, content, _moment(float(said.get("mtime", _number(header[136:148])))), owner, kind)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 
 from executor.evidence.content.found import Explanation, Limits, reject
 from executor.evidence.content.members import Member, explain_members
@@ -40,7 +41,7 @@ def _member(data: bytes, entry: zipfile.ZipInfo, limits: Limits) -> Member:
     else:
         reject(entry.compress_type != zipfile.ZIP_STORED, "a compression whose cost cannot be bounded")
         content = bytes(packed)
-    reject(len(content) != entry.file_size, "a member has another size than it says")
+    reject(len(content) != entry.file_size or zlib.crc32(content) != entry.CRC, "a member is not what it says")
     date = "{:04}-{:02}-{:02} {:02}:{:02}:{:02}".format(*entry.date_time)
     mode = entry.external_attr >> 16
     return Member(entry.filename, content, date, kind=f"mode {mode:o}" if mode else "no mode")

@@ -6,7 +6,8 @@ import pytest
 
 from executor.engine.outputs import Collected, Refused
 from executor.evidence.metrics import Metrics
-from executor.facts import Fingerprint, Outcome
+from executor.evidence.proof import Proof
+from executor.facts import Outcome
 from executor.steps.prepare import Inputs, observe
 from executor.steps.publish import (
     PRINTED,
@@ -18,6 +19,7 @@ from executor.steps.publish import (
     status_of,
     with_printed,
 )  # fmt: skip
+from executor.steps.report import Heard
 from executor.steps.workspace import Workspace, open_workspace
 from tests.fakes import NOON
 from tests.unit.evidence.samples import file
@@ -29,8 +31,8 @@ DONE = Outcome(exit_code=0, started=NOON, finished=NOON)
 
 
 def ended(world: World, **changes: Any) -> Ended:
-    seen: Fingerprint = observe(world.site)
-    known = Ended(SPEC, "a", DONE, seen, (), Inputs(None, ()), frozenset(), None, rerun=False)
+    seen = Heard(observe(world.site), (), Proof(standing="proven"))
+    known = Ended(SPEC, "a", DONE, seen, Inputs(None, ()), frozenset(), None, rerun=False)
     return replace(known, **changes)
 
 

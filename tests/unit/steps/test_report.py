@@ -24,18 +24,19 @@ def here(world: World) -> Environment:
 def listen(here: Environment, folder: Path, *, inside: bool = True, **files: Any) -> Any:
     for name, document in files.items():
         (folder / f"{name}.json").write_text(json.dumps(document))
-    return heard(SPEC, here, folder, inside=inside, reference=None, allow=frozenset())
+    said = heard(SPEC, here, folder, inside=inside, reference=None, allow=frozenset())
+    return said.fingerprint, said.findings, said.proof
 
 
 def test_what_the_launcher_saw_joins_the_fingerprint(here: Environment, tmp_path: Path) -> None:
-    seen, findings = listen(here, tmp_path, launch=LAUNCH | {"findings": []})
+    seen, findings, _ = listen(here, tmp_path, launch=LAUNCH | {"findings": []})
     assert seen.container == samples.container()
     assert findings[: len(here.findings)] == here.findings
     assert {one.severity for one in findings} == {"info"}
 
 
 def test_what_torch_said_later_counts_more(here: Environment, tmp_path: Path) -> None:
-    seen, _ = listen(here, tmp_path, launch=LAUNCH | {"torch": None}, torch={"torch": "2.13.0", "threads": 2})
+    seen, _, _ = listen(here, tmp_path, launch=LAUNCH | {"torch": None}, torch={"torch": "2.13.0", "threads": 2})
     assert seen.container.torch == "2.13.0"
 
 
@@ -52,7 +53,7 @@ def test_a_refusal_that_was_allowed_is_none(here: Environment, tmp_path: Path) -
 
 
 def test_what_inside_said_is_not_said_twice_and_only_warns(here: Environment, tmp_path: Path) -> None:
-    _, findings = listen(here, tmp_path, launch=LAUNCH | {"isa": "DEFAULT", "findings": [LINE]})
+    _, findings, _ = listen(here, tmp_path, launch=LAUNCH | {"isa": "DEFAULT", "findings": [LINE]})
     late = [one for one in findings[len(here.findings) :] if one.field == "cpu.isa"]
     assert late == [Finding(**LINE | {"severity": "warn"})]
 
@@ -64,7 +65,7 @@ def test_what_inside_said_is_not_said_twice_and_only_warns(here: Environment, tm
 def test_a_container_that_was_not_looked_into_says_why(
     here: Environment, tmp_path: Path, inside: bool, files: dict[str, Any], reason: str
 ) -> None:
-    seen, findings = listen(here, tmp_path, inside=inside, **files)
+    seen, findings, _ = listen(here, tmp_path, inside=inside, **files)
     assert (seen.container.checked, seen.container.reason) == (False, reason)
     assert [(one.severity, one.observed) for one in findings if one.field == "inside"] == [("warn", reason)]
 

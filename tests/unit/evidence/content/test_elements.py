@@ -32,7 +32,7 @@ def test_types(dtype: str, code: str, old: float, new: float, words: str) -> Non
 
 def test_a_scalar_and_a_shape_that_does_not_fit() -> None:
     assert explain_elements("F32", [], floats(1), floats(2)) == "1 of 1 values differ, first at []: 1 → 2"
-    assert explain_elements("F32", [7], floats(1), floats(2)).startswith("1 of 4 values differ")
+    assert explain_elements("F32", [7], floats(1), floats(2)).startswith("2 of 4 values differ")
     assert explain_elements("X", [7], b"1", b"22") == "1 → 2 bytes"
 
 

@@ -1,7 +1,6 @@
 import io
 import struct
 import zipfile
-import zlib
 
 from executor.evidence.content.explain import explain
 from tests.unit.evidence.content.samples import as_json, as_torch, as_zip
@@ -67,7 +66,7 @@ def test_other_compressions_encryption_and_wrong_sizes_are_left_to_plain_bytes()
     at = good.index(b"PK\1\2")
     encrypted = good[: at + 8] + b"\1" + good[at + 9 :]
     longer = good[: at + 24] + struct.pack("<I", 1 << 30) + good[at + 28 :]
-    for broken in (encrypted, longer, good[:-5], good[:30]):
+    for broken in (encrypted, longer, good.replace(b"x" * 100, b"x" * 99 + b"y"), good[:-5], good[:30]):
         assert explain("a.zip", good, broken).format == "binary"
 
 
@@ -80,4 +79,3 @@ def test_nothing_is_unpickled() -> None:
     pickled = b"cbuiltins\nexit\n(tR."
     old, new = (as_zip({"m/data.pkl": pickled + tail}) for tail in (b"1", b"2"))
     assert explain("m.pt", old, new).lines[0].startswith("member m/data.pkl: ")
-    assert zlib.crc32(pickled)

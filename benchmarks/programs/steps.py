@@ -1,0 +1,114 @@
+"""Times optimizer steps of models of ten million parameters and more; prints their median in milliseconds.
+
+`steps.py MODEL STEPS`; run by `benchmarks/trace.py` in the container, with the trace on and off.
+"""
+
+import statistics
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Block(nn.Module):
+    """A transformer block, after GPT-2."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attend, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        split = [
+            part.view(batch, length, self.heads, -1).transpose(1, 2)
+            for part in self.attend(self.norm_1(x)).chunk(3, -1)
+        ]
+        mixed = F.scaled_dot_product_attention(*split, is_causal=True).transpose(1, 2).reshape(batch, length, width)
+        x = x + self.project(mixed)
+        return x + self.mlp(self.norm_2(x))
+
+
+class Transformer(nn.Module):
+    """Next-letter prediction: 10.7 million parameters."""
+
+    def __init__(self, width=384, depth=6, letters=65, length=128):
+        super().__init__()
+        self.letters, self.places = nn.Embedding(letters, width), nn.Embedding(length, width)
+        self.blocks = nn.Sequential(*[Block(width, 6) for _ in range(depth)])
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, letters)
+
+    def forward(self, x):
+        x = self.letters(x) + self.places(torch.arange(x.shape[1], device=x.device))
+        return self.head(self.norm(self.blocks(x)))
+
+
+def residual(cin, cout, stride):
+    """Two convolutions with a shortcut, after ResNet."""
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Sequential(
+                nn.Conv2d(cin, cout, 3, stride, 1, bias=False),
+                nn.BatchNorm2d(cout),
+                nn.ReLU(),
+                nn.Conv2d(cout, cout, 3, 1, 1, bias=False),
+                nn.BatchNorm2d(cout),
+            )
+            self.short = nn.Conv2d(cin, cout, 1, stride, bias=False) if stride > 1 else nn.Identity()
+
+        def forward(self, x):
+            return F.relu(self.one(x) + self.short(x))
+
+    return Residual()
+
+
+def setup(name, device):
+    """The model, and a function that makes a batch of inputs and targets."""
+    if name == "transformer":
+        return Transformer(), lambda: (
+            torch.randint(65, (8, 128), device=device),
+            torch.randint(65, (8 * 128,), device=device),
+        )
+    if name == "resnet":
+        layers = [nn.Conv2d(3, 64, 3, 1, 1), nn.ReLU()]
+        for cin, cout in ((64, 64), (64, 128), (128, 256), (256, 512)):
+            layers += [residual(cin, cout, 1 + (cin != cout)), residual(cout, cout, 1)]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+        return nn.Sequential(*layers), lambda: (
+            torch.randn(32, 3, 32, 32, device=device),
+            torch.randint(10, (32,), device=device),
+        )
+    wide = [nn.Linear(784, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU()]
+    return nn.Sequential(*wide, nn.Linear(2048, 10)), lambda: (
+        torch.randn(256, 784, device=device),
+        torch.randint(10, (256,), device=device),
+    )
+
+
+name, steps = sys.argv[1], int(sys.argv[2])
+device = "cuda" if torch.cuda.is_available() else "cpu"
+model, batch = setup(name, device)
+model.to(device)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+times = []
+for _ in range(steps):
+    started = time.perf_counter()
+    x, y = batch()
+    loss = F.cross_entropy(model(x).flatten(0, -2), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    times.append(time.perf_counter() - started)
+print(
+    sum(p.numel() for p in model.parameters()),
+    f"{statistics.median(times[3:]) * 1e3:.3f}",
+    f"{min(times[3:]) * 1e3:.3f}",
+)
