@@ -1,4 +1,4 @@
-"""`make bench`: the executor around a no-op container, the cached answer, tree hashing; each as a ratio.
+"""`make bench`: the executor around a no-op, the cached answer, tree hashing, the trace; each as a ratio.
 
 Absolute times depend on the machine; the ratios are what counts. Every figure is the median of several rounds, in which
 both sides run in turn. Results are written to `benchmarks/results/latest.json`.
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import trace
 from executor.cli import wiring
 from executor.engine.plan import USER
 from executor.run import Options, submit
@@ -148,7 +149,11 @@ def main() -> None:
         from executor.spec.file import write_spec
 
         write_spec(no_op(ref), spec_file)
-        found = {"overhead": overhead(site, ref, image.id, spec_file), "hashing": hashing(folder)}
+        found = {
+            "overhead": overhead(site, ref, image.id, spec_file),
+            "hashing": hashing(folder),
+            "trace": trace.cost(site, ref, folder),
+        }
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(
         {part: {key: round(value, 3) for key, value in rows.items()} for part, rows in found.items()}, indent=1

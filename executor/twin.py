@@ -33,6 +33,8 @@ class Trial:
     trace: Trace | None
     outputs: Collected
     heard: Heard
+    log: str
+    """The end of what it printed."""
     operations: tuple[Operation, ...] = ()
 
     @property
@@ -53,7 +55,7 @@ def attempt(
         ended = perform(spec, quiet, tried, space, stop, reference=reference, rerun=reference is not None)
         collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), OutputLimits())
         captured = operations(space.report, process) if how.capture is not None else []
-        return Trial(gather(space.report), collected, ended.heard, tuple(captured))
+        return Trial(gather(space.report), collected, ended.heard, ended.outcome.log_tail, tuple(captured))
 
 
 def twins(spec: Spec, site: Site, options: Options, steps: int) -> None:

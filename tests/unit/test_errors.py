@@ -22,9 +22,9 @@ from executor.facts import Finding
 
 CODES = {
     "ExecutorError": 1, "SpecError": 2, "UsageError": 2, "UncommittedChanges": 2, "NotFound": 2,
-    "EnvironmentMismatch": 3, "InputMismatch": 3, "NotRepeatable": 4, "CorruptObject": 5,
-    "Unreachable": 6, "StoreUnreachable": 6, "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6, "ImageNotFound": 6,
-    "Interrupted": 130,
+    "EnvironmentMismatch": 3, "InputMismatch": 3, "NotRepeatable": 4, "CorruptObject": 5, "Unreachable": 6,
+    "StoreUnreachable": 6, "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6,
+    "ImageNotFound": 6, "Interrupted": 130,
 }  # fmt: skip
 CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ExecutorError)}
 FINDING = Finding(field="cpu.isa", expected="avx2", observed="default", severity="refuse")
