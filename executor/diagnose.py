@@ -69,48 +69,53 @@ def diagnosed(spec_hash: Digest, name: str, site: Site, options: Options) -> Div
     reference = read(site.store, spec_hash, record.comparison.reference)
     before, after = load(site.store, reference), load(site.store, record)
     parting = part(before, after) if before and after else None
+    case = Case(spec_of(site.store, record), site, options, reference, parting or Parting("0", 0, "output", ""))
     found = known
     if parting is not None:
-        case = Case(spec_of(site.store, record), site, options, reference, parting)
         found = _tried(case, record, known)
+    elif record.varied and known.cause != "serialization":
+        found = _by_outputs(case, record, known)
     site.store.put_diagnosis(spec_hash, name, found.model_dump_json(indent=1).encode() + b"\n")
     return found
 
 
 def _tried(case: Case, record: Record, known: Divergence) -> Divergence:
-    case.note(f"both sides run up to step {case.parting.step}, every operation of it is written down")
+    case.note(f"both sides run up to step {case.parting.numeric}, every operation of it is written down")
     here, there = _sides(case, record)
     parting = part(here.trace, there.trace) if here.trace and there.trace else None
     if parting is None:
         return _not_again(case, record, known, here)
-    step = parting.step
-    if step != case.parting.step:
-        case.note(f"these two part at step {step} already; they run again up to it")
+    if parting.numeric != case.parting.numeric:
+        case.note(f"these two part at step {parting.numeric}; they run again up to it")
         case = replace(case, parting=parting)
         here, there = _sides(case, record)
     found = origin(here.operations, there.operations)
-    told = {"tensor": parting.tensor or known.tensor, **_concluded(case, record, known, found, there)}
+    told = {"tensor": parting.tensor or known.tensor, **_concluded(case, record, known, found, (here, there))}
     notes = (*([_sentence(found)] if found else []), *case.notes[1:])
     return known.model_copy(update={**told, "evidence": (*notes, *known.evidence)})
 
 
 def _sides(case: Case, record: Record) -> tuple[Trial, Trial]:
     """One trial as the reference ran and one as this run did; when they agree, the latter again a few times."""
-    step = case.parting.step
+    step = case.parting.numeric
     one = case.run({}, step)
-    for _ in range(1 if record.varied else TRIES):
+    for _ in range(_tries(record)):
         other = case.run(record.varied, step)
         if one.trace and other.trace and part(one.trace, other.trace):
             break
     return one, other
 
 
+def _tries(record: Record) -> int:
+    return 1 if record.varied else TRIES
+
+
 def _not_again(case: Case, record: Record, known: Divergence, here: Trial) -> Divergence:
     """The trials agree with each other: the difference is rare, or one of environments that are not both here."""
     before = load(case.site.store, case.reference)
-    as_reference = bool(before and here.trace and _reaches(before, here.trace, case.parting))
-    if as_reference:
-        case.note(f"{TRIES + 1} trials gave what the reference gave: the difference does not always come")
+    if before and here.trace and _reaches(before, here.trace, case.parting):
+        often = _tries(record) + 1
+        case.note(f"{often} trials gave what the reference gave: the difference does not always come")
         return known.model_copy(update={"evidence": (*case.notes[1:], *known.evidence)})
     case.note("trials here give what this run gave, and not what the reference gave: the machine is the difference")
     findings = verify.against_reference(case.spec, case.reference.fingerprint, record.fingerprint, frozenset())
@@ -124,16 +129,41 @@ def _reaches(before: Trace, here: Trace, parting: Parting) -> bool:
     ends = []
     for trace in (before, here):
         process = trace.processes.get(parting.process)
-        ends.append(next((row.chain for row in process.rows if row.step == parting.step), None) if process else None)
+        rows = process.rows if process else ()
+        ends.append(next((row.chain for row in rows if row.step == parting.numeric), None))
     return ends[0] is not None and ends[0] == ends[1]
 
 
-def _concluded(case: Case, record: Record, known: Divergence, found: Origin | None, there: Trial) -> dict[str, object]:
+def _by_outputs(case: Case, record: Record, known: Divergence) -> Divergence:
+    """No step differs, and something was varied: whole runs, with one varied setting at a time."""
+    case.note("no step differs: the program runs whole, with and without what was varied")
+
+    def result(varied: Mapping[str, str]) -> dict[str, str]:
+        how = How(trace="off", varied=varied)
+        return attempt(case.spec, case.site, case.options, how).result
+
+    plain = result({})
+    if plain != result({}):
+        case.note("it does not repeat itself without the variation either")
+        return known.model_copy(update={"evidence": (*case.notes[1:], *known.evidence)})
+    guilty = [name for name, value in record.varied.items() if result({name: value}) != plain]
+    told = _named(case, record.varied, guilty[0], "") if guilty else {}
+    return known.model_copy(update={**told, "evidence": (*case.notes[1:], *known.evidence)})
+
+
+def _concluded(
+    case: Case, record: Record, known: Divergence, found: Origin | None, sides: tuple[Trial, Trial]
+) -> dict[str, object]:
     """The cause: a setting that was varied, or what makes the program not repeat itself."""
     told: dict[str, object] = {"operation": found.operation if found else None}
-    if record.varied:
+    again = case.run({}, case.parting.numeric) if record.varied else None
+    repeats = bool(again and again.trace and sides[0].trace and part(sides[0].trace, again.trace) is None)
+    if again and not repeats:
+        case.note("it does not repeat itself without the variation either")
+        found, sides = origin(sides[0].operations, again.operations), (sides[0], again)
+    if record.varied and repeats:
         return told | _setting(case, record.varied, found)
-    return told | _unrepeatable(case, known, found, there)
+    return told | _unrepeatable(case, known, found, sides)
 
 
 def _setting(case: Case, varied: Mapping[str, str], found: Origin | None) -> dict[str, object]:
@@ -145,17 +175,24 @@ def _setting(case: Case, varied: Mapping[str, str], found: Origin | None) -> dic
     if not guilty:
         case.note("no one of the settings makes the difference alone")
         return where
-    name = guilty[0]
-    case.note(f"with {name}={varied[name] or 'unset'} alone the difference comes, without it it does not")
-    words = f"{name} was varied to {varied[name] or 'unset'}"
+    more = ""
     if found and found.what == "operation":
-        words += f", and {found.operation} gives other values from the same ones"
-    return {"cause": _class_of(name), "setting": name, "confirmed": True, "reason": words, **where}
+        more = f", and {found.operation} gives other values from the same ones"
+    return {**_named(case, varied, guilty[0], more), **where}
+
+
+def _named(case: Case, varied: Mapping[str, str], name: str, more: str) -> dict[str, object]:
+    """What is said of the setting that makes the difference."""
+    value = varied[name] or "unset"
+    case.note(f"with {name}={value} alone the difference comes, without it it does not")
+    reason = f"{name} was varied to {value}{more}"
+    return {"cause": _class_of(name), "setting": name, "confirmed": True, "reason": reason}
 
 
 SWITCHED: Mapping[str, Cause] = {
     "cpus": "threads", "threads": "threads", "sqrt": "isa", "python": "entropy", "numpy": "entropy",
     "torch": "entropy", "seeds": "entropy", "PYTHONHASHSEED": "entropy",
+    "fill": "uninitialised-memory", "warm_up": "nondeterministic-operation",
     "deterministic": "nondeterministic-operation", "determinism": "nondeterministic-operation",
 }  # fmt: skip
 """The class of what a varied setting brings out."""
@@ -174,37 +211,34 @@ def _differ(case: Case, one: Mapping[str, str], other: Mapping[str, str]) -> boo
     return bool(left.trace and right.trace and part(left.trace, right.trace))
 
 
-def _unrepeatable(case: Case, known: Divergence, found: Origin | None, there: Trial) -> dict[str, object]:
+def _unrepeatable(case: Case, known: Divergence, found: Origin | None, sides: tuple[Trial, Trial]) -> dict[str, object]:
     """The same program, twice in one environment, gave two results."""
-    near = _near(there.heard.proof.reads, case.parting.step)
     if found is None:
         return {}
-    where, confirmed = found.where or known.where, True
+    where = found.where or known.where
     if found.what == "uninitialised":
         return _said("uninitialised-memory", f"memory that {found.where} made was read before it was written", where)
-    if found.what == "operation":
+    if known.setting and known.cause in ("threads", "isa", "environment"):
+        return {"confirmed": True}  # a setting that the program changed itself: the trials part where it did
+    near = _near(sides[1].heard.proof.reads, case.parting.numeric)
+    if found.what == "operation" and not (near and near.where == where):
         words = f"{found.operation} at {where} gave other values from the same ones"
         return _said("nondeterministic-operation", words, where, remedy=_remedy(case))
     if near:
         words = f"{near.what}, read at {near.where}, reached {found.operation} at {where}"
         return _said("entropy", words, near.where)
-    if found.what == "outside" and case.parting.order:
-        return _said("data-order", f"the same samples came in another order into {found.operation} at {where}", where)
     if found.what == "random":
         return _said("entropy", f"the generator that {found.operation} at {where} draws from stood elsewhere", where)
+    if case.parting.order:
+        return _said("data-order", f"the same samples came in another order into {found.operation} at {where}", where)
     words = {
         "outside": f"{found.operation} at {where} got other values from outside torch",
         "scalar": f"{found.operation} at {where} got another number: {found.detail}",
         "changed-outside": f"a tensor was changed outside torch before {found.operation} at {where}",
         "other-way": f"the program took another way at {where}: {found.detail}",
-    }[found.what]
-    cause = known.cause if known.cause in ("entropy", "data-order", "leak") else "unknown"
-    return {
-        "cause": cause,
-        "reason": words,
-        "where": known.where or where,
-        "confirmed": confirmed and cause != "unknown",
-    }
+    }.get(found.what, f"{found.operation} at {where} gave other values")
+    cause = known.cause if known.cause in ("entropy", "data-order", "leak") else "program"
+    return {"cause": cause, "reason": words, "where": known.where or where, "confirmed": cause != "program"}
 
 
 def _said(cause: Cause, reason: str, where: str | None, remedy: str = "") -> dict[str, object]:

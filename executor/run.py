@@ -118,7 +118,8 @@ def perform(
     with listen(spec, space, site) as listener:
         outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=stop)  # (5)
     outcome = listener.heard(outcome)
-    seen = heard(spec, here, space.report, inside=inside, reference=before, allow=allow)  # (6)
+    seen = heard(spec, here, space.report, inside=inside, reference=before, allow=allow,
+                 varied=bool(how.varied))  # fmt: skip  # (6)
     able = bench if inside else None
     return Ended(spec, attempt, outcome, seen, inputs, allow, reference, rerun, how, predicted, able)
 

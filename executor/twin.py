@@ -66,8 +66,9 @@ def twins(spec: Spec, site: Site, options: Options, steps: int) -> None:
     how = replace(options.how, stop_after=steps - 1, trace="tensors")
     site.reporter.stage(f"twin probe: {steps} steps, twice")
     one, other = (attempt(spec, site, options, how) for _ in range(2))
-    parting = part(one.trace, other.trace) if one.trace and other.trace else None
-    stepped = bool(one.trace and other.trace)
+    nothing = Trace({})
+    parting = part(one.trace or nothing, other.trace or nothing)
+    stepped = bool(one.trace or other.trace)
     differing = sorted(path for path in one.result.keys() | other.result.keys()
                        if one.result.get(path) != other.result.get(path))  # fmt: skip
     if parting is None and (stepped or not differing):

@@ -105,7 +105,7 @@ def _known(name: str, value: str) -> bool:
     if name == "determinism":
         return value in ("strict", "warn", "off")
     if name in ("cpus", "threads"):
-        return value.isdecimal() and 0 < int(value) <= 4096
+        return bool(re.fullmatch(r"[1-9][0-9]{0,3}", value)) and int(value) <= 4096
     if name == "fill":
         return value == "on"
     if name in SWITCHES or name == "seeds":

@@ -226,6 +226,7 @@ def _host_config(spec: Spec, placement: Placement) -> dict[str, Any]:
     return {
         "NetworkMode": "bridge" if spec.network else "none",
         "ReadonlyRootfs": True,
+        "ExtraHosts": ["executor:127.0.0.1"],  # ranks of one run find each other by the name of their host
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,

@@ -80,7 +80,8 @@ class Seen:
 
 CPU_FIELDS = {"threads": "threads", "cpus_visible": "threads", "isa": "isa", "cpu_isa": "isa"}
 """Fields of the environment that have a class of their own."""
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_DYNAMIC", "OMP_DYNAMIC", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_DYNAMIC", "OMP_DYNAMIC", "OPENBLAS_NUM_THREADS",
+                    "NUMEXPR_NUM_THREADS", "OMP_WAIT_POLICY")  # fmt: skip
 ISA_VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "GLIBC_TUNABLES",
                  "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES", "TORCHINDUCTOR_CPP_MARCH")  # fmt: skip
 

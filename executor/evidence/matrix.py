@@ -55,6 +55,7 @@ def matrix(records: Iterable[Record]) -> Matrix | None:
     good = sorted((one for one in records if one.status == "succeeded"), key=lambda one: one.created)
     if not good:
         return None
+    good.sort(key=lambda one: bool(one.varied))  # a varied attempt is never the reference
     results = [one.result_digest.hex[:12] for one in good]
     cells = Counter((*_machine(one), result) for one, result in zip(good, results, strict=True))
     return Matrix(

@@ -8,7 +8,7 @@ contents in every run: that matters only when something reads it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal
@@ -56,7 +56,7 @@ def read(lines: Iterable[bytes]) -> list[Operation]:
         try:
             entry = json.loads(line)
             found.append(_operation(entry))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             break
         if len(found) >= MOST:
             break
@@ -73,22 +73,28 @@ def _operation(entry: dict[str, Any]) -> Operation:
 
 
 _FRESH = ("aten.empty", "aten.new_empty", "aten.resize", "aten.set_", "aten._efficientzerotensor")
-_OVERWRITES = ("fill_", "zero_", "copy_", "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_",
-               "log_normal_", "cauchy_", "randperm", "arange", ".out")  # fmt: skip
+_OVERWRITES = frozenset({"fill_", "zero_", "copy_", "uniform_", "normal_", "random_", "bernoulli_", "exponential_",
+                         "geometric_", "log_normal_", "cauchy_", "_foreach_zero_", "_foreach_copy_"})  # fmt: skip
 """Operations that write all of an argument without reading it."""
 
 
 def origin(one: Sequence[Operation], other: Sequence[Operation]) -> Origin | None:
     """The first difference that is not one of memory nobody reads; none when the lists agree."""
     unwritten: dict[int, str] = {}
+    fresh: dict[int, str] = {}
     made: set[int] = set()
     for index, (left, right) in enumerate(zip_longest(one, other)):
         if left is None or right is None or left.name != right.name:
             shown = right or left
             return Origin("other-way", index, shown.name, shown.where, _names(left, right))
-        if found := _differs(index, left, right, unwritten, made):
+        if len(left.inputs) != len(right.inputs):
+            detail = f"{len(left.inputs)} against {len(right.inputs)} tensors"
+            return Origin("other-way", index, left.name, left.where or right.where, detail)
+        if found := _differs(index, left, right, unwritten | fresh, made):
             return found
         _remember(left, right, unwritten)
+        if left.name.startswith(_FRESH):
+            fresh.update(unwritten)
         made.update(left.targets)
     return None
 
@@ -101,7 +107,7 @@ def _differs(index: int, left: Operation, right: Operation, unwritten: dict[int,
     def at(what: What, detail: str = "", where: str = "") -> Origin:
         return Origin(what, index, left.name, where or left.where or right.where, detail)
 
-    if left.name.startswith(_FRESH):
+    if left.name.startswith(_FRESH) or _views(left, unwritten):
         return None
     for place, (before, after, source) in enumerate(zip(left.inputs, right.inputs, left.sources, strict=False)):
         if before == after or (source in left.wrote and _overwrites(left)):
@@ -116,12 +122,20 @@ def _differs(index: int, left: Operation, right: Operation, unwritten: dict[int,
     return at("operation") if left.outputs != right.outputs else None
 
 
+def _views(operation: Operation, unwritten: Mapping[int, str]) -> bool:
+    """Whether it only looks at memory that nobody wrote to, and reads nothing of it."""
+    aliases = bool(operation.targets) and {*operation.targets} <= {*operation.sources}
+    return aliases and not operation.wrote and {*operation.sources} <= unwritten.keys()
+
+
 def _unequal(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str]]:
     return ((a, b) for a, b in zip_longest(one, other, fillvalue="nothing") if a != b)
 
 
 def _overwrites(operation: Operation) -> bool:
-    return any(word in operation.name for word in _OVERWRITES)
+    _, _, rest = operation.name.partition(".")
+    name, _, overload = rest.partition(".")
+    return name in _OVERWRITES or overload == "out" or overload.endswith("_out")
 
 
 def _remember(left: Operation, right: Operation, unwritten: dict[int, str]) -> None:

@@ -84,19 +84,19 @@ def _rules(at: Before) -> Iterator[tuple[Value, str, str]]:
 def _environment(at: Before) -> Iterator[tuple[Value, str, str]]:
     differing = [one for one in at.findings if one.severity in ("refuse", "warn")]
     names = ", ".join(dict.fromkeys([*(one.field for one in differing), *at.varied]))
-    if not names:
+    shared = at.probe.keys() & at.reference_probe.keys()
+    unlike = sorted(name for name in shared if at.probe[name] != at.reference_probe[name])
+    if not names and not unlike:
         return
     if decisive := [one for one in differing if one.field in DECISIVE]:
         yield "different", "device", f"{decisive[0].field} was {decisive[0].expected} and is {decisive[0].observed}"
-    unlike = sorted(name for name in at.probe.keys() | at.reference_probe.keys()
-                    if at.probe.get(name) != at.reference_probe.get(name))  # fmt: skip
-    if at.probe and at.reference_probe and unlike:
+    if unlike:
         yield (
             "different",
             "probe",
             f"{names} differ, and so do {len(unlike)} operations of the numeric probe, {unlike[0]} first",
         )
-    yield "unknown", "environment", f"{names} differ; the numeric probe {'agrees' if at.probe else 'was not taken'}"
+    yield "unknown", "environment", f"{names} differ; the numeric probe {'agrees' if shared else 'was not taken'}"
 
 
 def _unproven(at: Before) -> Iterator[tuple[Value, str, str]]:

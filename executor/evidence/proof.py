@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from executor.facts import Fact
 from executor.spec.model import Spec
 
 Standing = Literal["proven", "violated", "unproven"]
+TAKES_BACK = ("torch.use_deterministic_algorithms(False", "torch.use_deterministic_algorithms(mode=False",
+              "torch.set_deterministic_debug_mode(0", "torch.set_deterministic_debug_mode('default'")  # fmt: skip
+"""Calls that take the contract back, even when a later one restores it."""
 MOST = 500
 """Entries of a kind that are kept."""
 IN_FORCE: Mapping[str, Any] = {
@@ -76,25 +77,38 @@ class Proof(Fact):
     """Operations of the numeric probe that gave something else at the end than at launch."""
 
 
-def prove(spec: Spec, began: Sequence[Mapping[str, Any]], ended: Sequence[Mapping[str, Any]], *, inside: bool) -> Proof:
-    """Judge the reports of all processes; `inside` says whether anything could be looked at."""
+def prove(
+    spec: Spec, began: Sequence[Mapping[str, Any]], ended: Sequence[Mapping[str, Any]], *, inside: bool,
+    varied: bool = False,
+) -> Proof:  # fmt: skip
+    """Judge the reports of all processes; `inside` says whether anything could be looked at.
+
+    A run whose contract was `varied` on purpose proves nothing, and is no fault of the program.
+    """
     if not inside:
         return Proof(standing="unproven", reasons=("the image has no Python, so nothing was looked at from inside",))
+    try:
+        found = _judge(spec, began, ended)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):  # `ValidationError` is a `ValueError`
+        return Proof(standing="unproven", reasons=("the exit reports are not what the inside room writes",))
+    if varied:
+        return found.model_copy(update={"standing": "unproven", "reasons": ("the contract was varied on purpose",)})
+    return found
+
+
+def _judge(spec: Spec, began: Sequence[Mapping[str, Any]], ended: Sequence[Mapping[str, Any]]) -> Proof:
     missing = _missing(began, ended)
     broken = [text for report in ended for text in _broken(spec, report)]
     main = next((report for report in ended if report.get("process") == "0"), {})
     standing: Standing = "violated" if broken else "unproven" if missing or spec.determinism != "strict" else "proven"
     if spec.determinism != "strict":
         missing = [*missing, f"the spec asks for `determinism: {spec.determinism}`"]
-    try:
-        return Proof(
-            standing=standing, reasons=(*broken, *missing), reads=_all(ended, "entropy"), calls=_all(ended, "calls"),
-            undetermined=tuple(dict.fromkeys(text for report in ended for text in report.get("undetermined", ()))),
-            settings=main.get("settings", {}), modules=main.get("modules", {}), libraries=main.get("libraries", ()),
-            probe_changed=main.get("probe_changed", ()),
-        )  # fmt: skip
-    except (ValidationError, TypeError, AttributeError, KeyError):
-        return Proof(standing="unproven", reasons=("the exit reports are not what the inside room writes",))
+    return Proof(
+        standing=standing, reasons=(*broken, *missing), reads=_all(ended, "entropy"), calls=_all(ended, "calls"),
+        undetermined=tuple(dict.fromkeys(text for report in ended for text in report.get("undetermined", ()))),
+        settings=main.get("settings", {}), modules=main.get("modules", {}), libraries=main.get("libraries", ()),
+        probe_changed=main.get("probe_changed", ()),
+    )  # fmt: skip
 
 
 def _missing(began: Sequence[Mapping[str, Any]], ended: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -110,11 +124,13 @@ def _broken(spec: Spec, report: Mapping[str, Any]) -> list[str]:
     settings = report.get("settings") or {}
     if not settings or spec.determinism != "strict":
         return []
+    off = [call["where"] for call in report.get("calls", ()) if call["call"].startswith(TAKES_BACK)]
     wrong = {name: settings[name] for name, value in IN_FORCE.items() if settings.get(name) not in (None, value)}
     places = [call["where"] for call in report.get("calls", ())]
     by = f" (by {', '.join(dict.fromkeys(places))})" if places else ""
-    return [f"process {report.get('process')}: {name} was {value} at the end, not {IN_FORCE[name]}{by}"
+    said = [f"process {report.get('process')}: {name} was {value} at the end, not {IN_FORCE[name]}{by}"
             for name, value in wrong.items()]  # fmt: skip
+    return said or [f"process {report.get('process')}: the contract was taken back at {place}" for place in off[:5]]
 
 
 def _all(ended: Sequence[Mapping[str, Any]], key: str) -> Any:

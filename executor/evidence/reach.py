@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from posixpath import dirname, join, normpath
+
+_BETWEEN = re.compile(r"[\s;&|()<>`'\"=$]+")
+"""What stands between the words that a shell reads."""
 
 
 def reachable(files: Mapping[str, bytes], command: Sequence[str]) -> dict[str, bytes]:
@@ -28,20 +32,23 @@ def reachable(files: Mapping[str, bytes], command: Sequence[str]) -> dict[str, b
 
 def _named(files: Mapping[str, bytes], command: Sequence[str]) -> Iterator[str]:
     """Files that the words of a command name: as a path, as `-m module`, or inside a line for a shell."""
-    words = [part for word in command for part in (word, *word.split())]
+    words = [part for word in command for part in (word, *_BETWEEN.split(word))]
     for before, word in zip(["", *words], words, strict=False):
-        path = normpath(word.removeprefix("/code/"))
+        path, name = normpath(word.removeprefix("/code/")), word.rpartition("/")[2]
         if path in files:
             yield path
         elif before == "-m":
-            yield from _module(files, word, "")
+            found = list(_module(files, word, ""))
+            if any(normpath(one.removesuffix("/__init__.py").removesuffix("/__main__.py").removesuffix(".py"))
+                   == word.replace(".", "/") for one in found):  # fmt: skip
+                yield from found
+        elif name.endswith((".py", ".sh")):  # named from another folder
+            yield from (one for one in files if one.rpartition("/")[2] == name)
 
 
 def _imported(files: Mapping[str, bytes], path: str) -> Iterator[str]:
-    if path.endswith(".sh"):
-        text = files[path].decode("utf-8", "replace")
-        yield from _named(files, text.split())
-        return
+    if not path.endswith(".py"):
+        yield from _named(files, [files[path].decode("utf-8", "replace")])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -63,7 +70,8 @@ def _imported(files: Mapping[str, bytes], path: str) -> Iterator[str]:
 def _module(files: Mapping[str, bytes], name: str, here: str) -> Iterator[str]:
     """Files of a module and of the packages that hold it, beside the importer or at the top."""
     parts = name.split(".") if name else []
-    for base in dict.fromkeys((here, "")):
+    above = ["/".join(here.split("/")[:depth]) for depth in range(here.count("/") + 1, 0, -1)]
+    for base in dict.fromkeys((here, *above, "")):
         for end in range(len(parts) + 1):
             stem = normpath(join(base, *parts[:end]))
             for path in (f"{stem}.py", normpath(f"{stem}/__init__.py"), normpath(f"{stem}/__main__.py")):

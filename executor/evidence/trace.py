@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 FLAGS = ("deterministic algorithms", "warn only", "cudnn.deterministic", "cudnn.benchmark", "mkldnn", "float32",
-         "fill_uninitialized_memory")  # fmt: skip
+         "fill_uninitialized_memory", "cublas.tf32", "cudnn.tf32")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class Parting:
     kind: Kind
     column: str
     """The first column that differs."""
+    numeric: int = 0
+    """The step whose row is the first with other numbers; later than `step` when a setting changed first."""
     tensor: str | None = None
     order: bool = False
     """The same samples came in another order."""
@@ -119,12 +121,12 @@ def own_lines(lines: Iterable[bytes]) -> list[Row]:
         try:
             entry = json.loads(line)
             step = int(entry.pop("step"))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            known = {column: _short(entry.pop(name)) for name, column in
+                     (("inputs", "inputs"), ("rng", "python"), ("gradients", "gradients"), ("state", "state"))
+                     if name in entry}  # fmt: skip
+            row = Row(step & (2**62 - 1), 0, 0, 0, **known, parameters=_short(entry))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             continue
-        known = {column: _short(entry.pop(name)) for name, column in
-                 (("inputs", "inputs"), ("rng", "python"), ("gradients", "gradients"), ("state", "state"))
-                 if name in entry}  # fmt: skip
-        row = Row(step & (2**62 - 1), 0, 0, 0, **known, parameters=_short(entry))
         chain = int.from_bytes(sha256(STRUCT.pack(*row[:-1], chain)).digest()[:8], "little")
         found.append(row._replace(chain=chain))
     return found
@@ -167,11 +169,16 @@ def from_parquet(data: bytes, key: str) -> Trace:
         about = json.loads(table.schema.metadata[b"executor"])
         columns = [table.column(name).to_pylist() for name in ("process", *Row._fields)]
         each = [table.column(name).to_pylist() for name in ("each_gradient", "each_parameter")]
-    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        return _read(about, columns, each)
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, RecursionError, struct.error) as error:
         raise CorruptObject(key, expected="a trace", observed=type(error).__name__) from error
+
+
+def _read(about: Any, columns: list[list[Any]], each: list[list[Any]]) -> Trace:
     found: dict[str, list[Row]] = {one["name"]: [] for one in about}
     tensors: dict[str, dict[int, dict[str, list[int]]]] = {one["name"]: {} for one in about}
     for name, *values, gradients, parameters in zip(*columns, *each, strict=True):
+        STRUCT.pack(*values)  # raises for what is no row
         found[name].append(Row._make(values))
         if gradients is not None:
             tensors[name][values[0]] = {"gradients": gradients, "parameters": parameters}
@@ -189,7 +196,7 @@ def part(reference: Trace, observed: Trace) -> Parting | None:
             partings.append(Parting(name, 0, "output", "process", reason=f"only {which} has a process {name}"))
         elif found := _part(one, other):
             partings.append(found)
-    return min(partings, key=lambda one: one.step, default=None)
+    return min(partings, key=lambda one: (one.column == "process", one.step), default=None)
 
 
 def _part(one: Process, other: Process) -> Parting | None:
@@ -204,20 +211,15 @@ def _part(one: Process, other: Process) -> Parting | None:
                        reason=f"the reference took {taken[0]} steps, this run {taken[1]}")  # fmt: skip
     before, after = one.rows[at], other.rows[at]
     settings = _settings(before, after)
-    numeric = next(
-        (
-            index
-            for index in range(at, min(len(one.rows), len(other.rows)))
-            if _column(one.rows[index], other.rows[index])
-        ),
-        at,
-    )
-    column = _column(one.rows[numeric], other.rows[numeric]) or "threads"
-    kind = _kind(one.rows[numeric], column)
+    both = list(zip(one.rows[at:], other.rows[at:], strict=False))
+    numbers = next((pair for pair in both if _column(*pair)), both[0])
+    changed = next((name for name in SETTINGS if getattr(before, name) != getattr(after, name)), SETTINGS[0])
+    column = _column(*numbers) or changed
+    step, kind = numbers[0].step, _kind(numbers[0], column)
     return Parting(
-        one.name, max(before.step, 0), kind, column,
-        tensor=_tensor(one, other, one.rows[numeric].step, kind),
-        order=kind == "data" and _reordered(one.rows, other.rows, numeric),
+        one.name, max(before.step, 0), kind, column, max(step, 0),
+        tensor=_tensor(one, other, step, kind),
+        order=kind == "data" and _reordered(one.rows, other.rows, at + both.index(numbers)),
         settings=settings,
     )  # fmt: skip
 
@@ -248,7 +250,13 @@ def _kind(row: Row, column: str) -> Kind:
         return "init"
     if column in GENERATORS:
         return "rng"
-    kinds: dict[str, Kind] = {"inputs": "data", "samples": "data", "gradients": "gradient", "threads": "gradient"}
+    kinds: dict[str, Kind] = {
+        "inputs": "data",
+        "samples": "data",
+        "gradients": "gradient",
+        "threads": "gradient",
+        "flags": "gradient",
+    }
     return kinds.get(column, "optimizer")
 
 
@@ -265,6 +273,8 @@ def _reordered(one: Sequence[Row], other: Sequence[Row], at: int) -> bool:
     """Whether the batch lies elsewhere in the other trace, or sums over samples meet again later."""
     if other[at].inputs in {row.inputs for row in one if row.inputs}:
         return True
+    if not (one[at].samples and other[at].samples):
+        return False
     sums = [list(accumulate((row.samples for row in rows[at:]), lambda a, b: (a + b) & _MASK)) for rows in (one, other)]
     return any(left == right for left, right in zip(*sums, strict=False))
 

@@ -1,9 +1,10 @@
 """Digests of tensors that cost little: computed where the tensor lies, order-sensitive, 64 bits; no identity.
 
-A tensor's bytes are read as rows of 1,024 words of 64 bits. Each row becomes the sum of its words times odd weights,
-in wrap-around integers: sums of integers have no order, so threads and atomics cannot change them, a flipped bit always
-changes its row, and exchanged words do too. SHA-256 over these sums, dtype and shape makes the digest. It tells apart
-what happens by accident, not what is made to collide; the identity of weights is the digest of `tensors`.
+A tensor's bytes are read as rows of 1,024 words of 64 bits. The upper half of each word is folded into its lower half,
+so that signs are no mere top bits; a row becomes the sum of its words times odd pseudo-random weights, in wrap-around
+integers. Sums of integers have no order, so threads and atomics cannot change them. SHA-256 over these sums, dtype and
+shape makes the digest. It tells apart what happens by accident, not what is made to collide; the identity of weights is
+the digest of `tensors`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _ROW = 1024
 """Words of 8 bytes in a row."""
+_CHUNK = 256
+"""Rows that are summed at a time."""
 _SMALL = 4096
 """Bytes up to which hashing the bytes themselves is cheaper."""
 _BUCKET = 1 << 26
@@ -76,7 +79,7 @@ def samples(tensor: Any) -> int:
         if not rows.numel():
             return 0
         words = _words(rows.view(torch.uint8))
-        each = (words * _odd(words.shape[1], words.device)).sum(1)
+        each = (_folded(words) * _odd(words.shape[1], words.device)).sum(1)
         each = (each ^ (each >> 29)) * 0x5851F42D4C957F2D  # Knuth's MMIX multiplier: so that sums do not cancel
         return int((each ^ (each >> 32)).sum()) & 0xFFFFFFFFFFFFFFFF
     return 0
@@ -128,12 +131,15 @@ def _sums(tensor: Any) -> list[Any]:
     data = tensor.reshape(-1).view(torch.uint8)
     whole = data.numel() // (8 * _ROW) * (8 * _ROW)
     found = []
-    if whole:
-        rows = data[:whole].view(torch.int64).view(-1, _ROW)
-        # a product of integer matrices exists on the CPU alone; elsewhere rows and columns are summed
-        weights = _odd(_ROW, rows.device)
-        found = [torch.mv(rows, weights)] if rows.device.type == "cpu" else [rows.sum(1), rows.sum(0)]
+    for rows in data[:whole].view(torch.int64).view(-1, _ROW).split(_CHUNK):  # chunks that stay in the cache
+        folded, weights = _folded(rows), _odd(_ROW, rows.device)
+        # a product of integer matrices exists on the CPU alone
+        found.append(torch.mv(folded, weights) if folded.device.type == "cpu" else (folded * weights).sum(1))
     return [*found, data[whole:]]
+
+
+def _folded(words: Any) -> Any:
+    return words ^ (words >> 32)
 
 
 def _words(rows: Any) -> Any:
@@ -147,9 +153,12 @@ def _words(rows: Any) -> Any:
 
 
 def _odd(count: int, device: Any) -> Any:
-    """Odd weights: 1, 3, 5 and so on."""
+    """Odd pseudo-random weights: SplitMix64 (Steele, Lea, Flood 2014) of 1, 2, 3 and so on, made odd."""
     import torch
 
     if (count, device) not in _weights:
-        _weights[count, device] = torch.arange(1, 2 * count, 2, device=device)
+        word = torch.arange(1, count + 1) * -7046029254386353131
+        for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
+            word = (word ^ (word >> shift & (1 << 64 - shift) - 1)) * factor
+        _weights[count, device] = ((word ^ (word >> 31 & (1 << 33) - 1)) | 1).to(device)
     return _weights[count, device]

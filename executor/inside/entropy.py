@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CLOCKS = ("time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time",
            "process_time_ns", "thread_time", "thread_time_ns")  # fmt: skip
-_DEVICES = ("/dev/urandom", "/dev/random", "/dev/hwrng")
+_DEVICES = ("/dev/urandom", "/dev/random", "/dev/hwrng", "/proc/sys/kernel/random/")
 _HOST = ("/proc/", "/sys/", "/etc/host")
 _MOST = 1000
 """Places that are kept."""
@@ -94,6 +94,8 @@ class Log:
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path = arguments[0]
+            if isinstance(path, bytes):
+                path = os.fsdecode(path)
             if isinstance(path, str) and path.startswith(_DEVICES + _HOST):
                 self.note("entropy" if path.startswith(_DEVICES) else "host", path[:200])
         elif event == "socket.gethostname":

@@ -58,9 +58,9 @@ class Trace:
 
     def _begin(self) -> None:
         """In a forked child too: a trace of its own, from step 0."""
-        self.step, self._pid, self._chain, self._problem = 0, os.getpid(), 0, ""
+        self.step, self._pid, self._chain, self._problem, self._closed = 0, os.getpid(), 0, "", False
         self._inputs, self._samples, self._depth = [], 0, 0  # type: list[int], int, int
-        self._row = {}  # type: dict[str, Any]
+        self._open = []  # type: list[dict[str, Any]]  # one optimizer may step another
         self._late, self._order = [], []  # type: list[Any], list[int]
         self._begun = set()  # type: set[int]
         self._file, self._each, self._stem = None, None, ""  # type: Any, Any, str
@@ -95,15 +95,17 @@ class Trace:
 
     def close(self) -> None:
         """Write what is still held back, and names; at exit, and before a fork's `_exit`."""
-        if os.getpid() != self._pid or self._file is None:
+        if os.getpid() != self._pid or self._closed or not (self._file or self._problem):
             return
-        self._flush()
-        self._file.flush()
+        self._closed = True
+        if self._file is not None:
+            self._guarded(self._flush)()
+            self._file.flush()
         problem, self._problem = self._problem, ""
         names = [self._names.get(one, "parameter %d" % at) for at, one in enumerate(self._order)]
         document = {"process": self.process.name, "level": self.level, "steps": self.step, "problem": problem,
                     "names": names}  # fmt: skip
-        report.publish([self._stem + ".json"], document)
+        report.publish([(self._stem or "trace-%s" % self.process.name) + ".json"], document)
 
     # Hooks
 
@@ -116,6 +118,7 @@ class Trace:
                     hook(*arguments)
             except Exception as error:  # a tensor of a kind that nobody has seen: the run goes on without a trace
                 self._problem = "%s at step %d: %s" % (type(error).__name__, self.step, error)
+                self._late = []
 
         return guarded
 
@@ -141,7 +144,7 @@ class Trace:
         if number not in self._begun:
             self._begun.add(number)
             self._write({"step": -1, "optimizer": number, "parameters": digest.digest(parameters)})
-        self._row = {
+        row = {
             "step": self.step,
             "optimizer": number,
             "threads": min(self.torch.get_num_threads(), 0xFFFF),
@@ -152,17 +155,18 @@ class Trace:
             "gradients": digest.digest([one.grad for one in parameters]),
         }
         if self.level != "steps":
-            self._row["each"] = [0 if one.grad is None else digest.value([one.grad]) for one in parameters]
+            row["each"] = [0 if one.grad is None else digest.value([one.grad]) for one in parameters]
         self._inputs, self._samples = [], 0
+        self._open.append(row)
 
     def _after(self, optimizer: Any, *_: Any) -> None:
         parameters = _parameters(optimizer)
-        self._row["parameters"] = digest.digest(parameters)
+        row = self._open.pop()
+        row.update(step=self.step, parameters=digest.digest(parameters))
         if self.step % STATE_EVERY == 0:
-            self._row["state"] = digest.digest(_state(optimizer, parameters))
+            row["state"] = digest.digest(_state(optimizer, parameters))
         if self.level != "steps":
-            self._keep_each(parameters)
-        row, self._row = self._row, {}
+            self._keep_each(row, parameters)
         self._write(row)
         if not self._names:
             self._names = {id(one): name for root in self._roots for name, one in root.named_parameters()}
@@ -201,10 +205,10 @@ class Trace:
             self._file.write(ROW.pack(*head, *values, self._chain))
         self._late = []
 
-    def _keep_each(self, parameters: list[Any]) -> None:
+    def _keep_each(self, row: dict[str, Any], parameters: list[Any]) -> None:
         if self._each is None:
             self._each = report.stream(self._stem, ".jsonl")
-        line = {"step": self.step, "gradients": self._row.pop("each"),
+        line = {"step": self.step, "gradients": row.pop("each"),
                 "parameters": [digest.value([one]) for one in parameters]}  # fmt: skip
         self._each.write(json.dumps(line).encode() + b"\n")
         self._each.flush()
@@ -234,6 +238,8 @@ def flags(torch: Any) -> int:
         torch._C._get_mkldnn_enabled(),
         torch.get_default_dtype() is torch.float32,
         torch.utils.deterministic.fill_uninitialized_memory if hasattr(torch.utils, "deterministic") else False,
+        torch._C._get_cublas_allow_tf32(),
+        torch._C._get_cudnn_allow_tf32(),
     )
     return sum(1 << at for at, on in enumerate(switches) if on)
 

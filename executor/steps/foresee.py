@@ -13,7 +13,7 @@ from executor.evidence.predict import Before, Prediction, predict
 from executor.evidence.reach import reachable
 from executor.evidence.record import Record
 from executor.evidence.screen import Suspect, screen
-from executor.facts import Fingerprint
+from executor.facts import Finding, Fingerprint
 from executor.log import get_logger
 from executor.spec.model import Spec
 from executor.steps.history import records
@@ -52,6 +52,7 @@ def foresee(
 ) -> Prediction:
     """Predict the verdict of a rerun of `reference`, whose code lies in `space`, and tell the user."""
     findings = verify.against_reference(spec, reference.fingerprint, here.fingerprint, asked.allow)
+    findings += [one for one in here.findings if one.allowed and one not in findings] + _gpus(here, reference)
     changed = any(one.severity in ("refuse", "warn") for one in findings) or bool(asked.how.varied)
     agreed, disagreed = _history(records(site.store, spec.hash), reference, here.fingerprint)
     container = reference.fingerprint.container
@@ -73,20 +74,43 @@ def foresee(
 
 
 def suspects(spec: Spec, code: Path) -> tuple[Suspect, ...]:
-    """Constructs beyond the contract in what the command can reach of the code."""
-    files = {}
-    for path in sorted(code.rglob("*"))[:MOST_SOURCES] if spec.code else ():
-        readable = path.suffix in {".py", ".sh", ""}
-        if readable and (data := read_bytes(path, SOURCE_LIMIT)) is not None:
-            files[path.relative_to(code).as_posix()] = data
-    return screen(reachable(files, spec.arguments))
+    """Constructs beyond the contract in what the command can reach of the code; what cannot be looked at is one."""
+    if spec.code is None:
+        return (_unseen("the image", "the program lies in the image, where nobody looked"),)
+    files, unseen = {}, []
+    sources = sorted(path for path in code.rglob("*") if path.suffix in {".py", ".sh", ""} and path.is_file())
+    for path in sources[:MOST_SOURCES]:
+        name, data = path.relative_to(code).as_posix(), read_bytes(path, SOURCE_LIMIT)
+        if data is not None:
+            files[name] = data
+        elif path.suffix:
+            unseen.append(_unseen(name, "too large to be looked at"))
+    if len(sources) > MOST_SOURCES:
+        unseen.append(_unseen(".", f"more than {MOST_SOURCES} source files"))
+    return (*unseen, *screen(reachable(files, spec.arguments)))
+
+
+def _unseen(name: str, why: str) -> Suspect:
+    return Suspect(source="unreadable", file=name, line=0, text=why)
+
+
+def _gpus(here: Environment, reference: Record) -> list[Finding]:
+    """How the GPUs that were chosen differ from the reference's, before a container has seen them."""
+    container = reference.fingerprint.container
+    before = sorted((one.name, one.compute_capability, one.multiprocessors or 0)
+                    for one in (container.gpus if container else ()))  # fmt: skip
+    after = sorted((one.name, one.compute_capability, one.multiprocessors or 0) for one in here.gpus)
+    if not after or before == after:
+        return []
+    return [Finding(field="gpu_name", expected=str(before), observed=str(after), severity="warn")]
 
 
 def _history(every: Iterable[Record], reference: Record, here: Fingerprint) -> tuple[int, int]:
     """Attempts on machines like this one that agree with the reference, it among them, and that do not."""
     alike = [one for one in every if one.status == "succeeded" and not one.varied
              and one.fingerprint.host.cpu_model == here.host.cpu_model
-             and one.fingerprint.host.gpu_driver == here.host.gpu_driver]  # fmt: skip
+             and one.fingerprint.host.gpu_driver == here.host.gpu_driver
+             and [gpu.name for gpu in one.fingerprint.host.gpus] == [gpu.name for gpu in here.host.gpus]]  # fmt: skip
     same = sum(one.result_digest == reference.result_digest for one in alike)
     return same, len(alike) - same
 

@@ -18,7 +18,7 @@ from executor.environment import host as hosts
 from executor.environment import verify
 from executor.environment.checks import StoreFacts, mismatch
 from executor.environment.launch import choose_gpus
-from executor.errors import EnvironmentMismatch, InputMismatch, StoreUnreachable
+from executor.errors import EnvironmentMismatch, InputMismatch, StoreUnreachable, UsageError
 from executor.evidence.record import Record
 from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, is_local, refused
 from executor.spec.canonical import Digest
@@ -136,6 +136,9 @@ def place(
 ) -> Placement:
     """Choose CPUs (as many as the spec's threads, or `cpus`) and GPUs, and say where everything lies."""
     host, engine = here.fingerprint.host, here.fingerprint.engine
+    usable = min(engine.cpus, len(host.cpus)) if engine.local else engine.cpus
+    if cpus and cpus > usable:
+        raise UsageError(f"--vary cpus={cpus}: there are {usable}", advice="vary it to fewer")
     return Placement(
         attempt=space.folder.name,
         image=here.image.id,

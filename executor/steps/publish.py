@@ -120,7 +120,7 @@ def _proof_findings(ended: Ended) -> list[Finding]:
     if proof.standing == "violated":
         found.append(_warning("determinism", "in force to the end", "; ".join(proof.reasons[:3]),
                               "take out what turns it off: nothing is promised of such a run"))  # fmt: skip
-    elif proof.standing == "unproven" and strict and ended.outcome.exit_code == 0:
+    elif proof.standing == "unproven" and strict and not ended.how.varied and ended.outcome.exit_code == 0:
         found.append(_warning("determinism", "proven by an exit report", "; ".join(proof.reasons[:3]),
                               "let the program end by itself; `rerun` shows whether it repeats"))  # fmt: skip
     return found

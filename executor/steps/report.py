@@ -43,8 +43,9 @@ class Heard:
 
 
 def heard(
-    spec: Spec, here: Environment, report: Path, *, inside: bool, reference: Record | None, allow: frozenset[str]
-) -> Heard:
+    spec: Spec, here: Environment, report: Path, *, inside: bool, reference: Record | None, allow: frozenset[str],
+    varied: bool = False,
+) -> Heard:  # fmt: skip
     """Add what the container saw of itself to the fingerprint and the findings; a rerun's `reference` is compared too.
 
     Raises `EnvironmentMismatch` when the inside room refused to start the program.
@@ -66,7 +67,8 @@ def heard(
         late += [f for f in again if f not in here.findings and f.field != "reference"]
     # the program has run: what is found now can warn, no longer refuse
     warned = [f.model_copy(update={"severity": "warn"}) if f.severity == "refuse" else f for f in late]
-    proof = prove(spec, list(_every(report, "began-*.json")), list(_every(report, "process-*.json")), inside=inside)
+    began, ended = list(_every(report, "began-*.json")), list(_every(report, "process-*.json"))
+    proof = prove(spec, began, ended, inside=inside, varied=varied)
     return Heard(seen, (*here.findings, *warned), proof)
 
 

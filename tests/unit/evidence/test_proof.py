@@ -25,7 +25,7 @@ def proof(*ended: dict[str, Any], began: list[dict[str, Any]] = BEGAN, spec: Spe
 
 
 def taken_back(**settings: object) -> dict[str, Any]:
-    return GOOD | {"settings": IN_FORCE | settings}
+    return GOOD | {"settings": {**IN_FORCE, **settings}}
 
 
 def test_a_whole_report_proves_the_contract() -> None:

@@ -114,6 +114,8 @@ SWITCHES = {
     "cudnn.deterministic": "_C._get_cudnn_deterministic",
     "cudnn.benchmark": "_C._get_cudnn_benchmark",
     "mkldnn": "_C._get_mkldnn_enabled",
+    "cublas.tf32": "_C._get_cublas_allow_tf32",
+    "cudnn.tf32": "_C._get_cudnn_allow_tf32",
 }
 
 
@@ -381,7 +383,8 @@ def test_a_process_of_one_run_alone_is_told() -> None:
     found, back = part(one, other), part(other, one)
     assert found is not None
     assert back is not None
-    assert (found.process, found.kind, found.reason) == ("0.1", "output", "only this run has a process 0.1")
+    assert (found.process, found.step, found.kind) == ("0.1", 0, "output")
+    assert found.reason == "only this run has a process 0.1"
     assert back.reason == "only the reference has a process 0.1"
 
 
@@ -422,7 +425,8 @@ def test_lines_nested_too_deeply_are_left_out() -> None:
 
 def test_each_field_goes_to_its_column() -> None:
     plain = own_lines([b'{"step": 3}'])[0]
-    assert (plain.step, plain.threads, plain.inputs, plain.gradients, plain.samples) == (3, 0, 0, 0, 0)
+    assert plain == Row(3, 0, 0, 0, parameters=plain.parameters, chain=plain.chain)
+    assert {getattr(plain, name) for name in DIGESTS} == {0, plain.parameters, plain.chain}
     for name, column in (("inputs", "inputs"), ("rng", "python"), ("gradients", "gradients"), ("state", "state"),
                          ("loss", "parameters")):  # fmt: skip
         (row,) = own_lines([b'{"step": 3, "%s": 1}' % name.encode()])
