@@ -13,9 +13,9 @@ from typing import Literal, get_args
 
 from executor.errors import UsageError
 
-Level = Literal["off", "steps", "tensors"]
-"""What a trace holds: nothing, a row of digests for each optimizer step, or the digest of every tensor too. The level
-`operations` of a single step is what a diagnosis asks for by `How.capture`."""
+Level = Literal["off", "steps", "tensors", "operations"]
+"""What a trace holds: nothing, a row of digests for each optimizer step, the digest of every tensor too, or every
+operation besides. Of a single step, operations are what a diagnosis asks for by `How.capture`."""
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 SWITCHES: Mapping[str, str] = {

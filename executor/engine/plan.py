@@ -123,7 +123,7 @@ def make_plan(spec: Spec, placement: Placement, how: How = WATCHED, *, allow: fr
         "Labels": {f"{LABEL}.attempt": placement.attempt, f"{LABEL}.spec": spec.hash.hex},
         "Tty": False,
         "OpenStdin": False,
-        "NetworkDisabled": not spec.network,
+        "NetworkDisabled": False,  # `none` below isolates; disabled, there would be no name for the loopback either
         "StopSignal": "SIGTERM",
         "HostConfig": _host_config(spec, placement),
     }
@@ -143,7 +143,7 @@ def tool_plan(spec: Spec, placement: Placement, tool: str, request: Mapping[str,
     return replace(
         plan,
         request={**plan.request, "Entrypoint": ["python3", f"{CONTROL}/inside", tool], "Cmd": [],
-                 "NetworkDisabled": True},
+                 "HostConfig": {**plan.request["HostConfig"], "NetworkMode": "none"}},
         files={**plan.files, "plan.json": canonical_bytes(told)},
         timeout=TOOL_TIMEOUT,
     )  # fmt: skip

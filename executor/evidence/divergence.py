@@ -170,7 +170,13 @@ def _environment(seen: Seen) -> dict[str, object] | None:
     cause = CPU_FIELDS.get(one.field, "environment")
     if names:
         cause = "threads" if setting in THREAD_VARIABLES else "isa" if setting in ISA_VARIABLES else "environment"
-    return _said(cause, f"{setting} was {one.expected} and is {one.observed}", setting=setting)
+    before, after = (_value(text, setting) if names else text for text in (one.expected, one.observed))
+    return _said(cause, f"{setting} was {before} and is {after}", setting=setting)
+
+
+def _value(pairs: str, name: str) -> str:
+    """The value of one variable in `NAME=value, …`."""
+    return next((pair.partition("=")[2] for pair in pairs.split(", ") if pair.startswith(f"{name}=")), pairs)
 
 
 def _variables(one: Finding) -> list[str]:

@@ -157,6 +157,8 @@ class Record(Fact):
     """The trace, a Parquet table."""
     steps: int = 0
     """Optimizer steps in the trace."""
+    operations: Blob | None = None
+    """Every operation, JSON lines in gzip, when the trace was asked to hold them."""
     proof: Proof | None = None
     """What the exit reports prove; none in records of before."""
     prediction: Prediction | None = None
@@ -183,7 +185,7 @@ class Record(Fact):
     def blobs(self) -> dict[Digest, int]:
         """Every blob that this record needs, with its size in bytes."""
         found = {file.digest: file.size for file in self.outputs}
-        for blob in (self.log, self.code, self.trace, *self.manifests.values()):
+        for blob in (self.log, self.code, self.trace, self.operations, *self.manifests.values()):
             if blob is not None:
                 found[blob.digest] = blob.size
         return found

@@ -11,7 +11,7 @@ import io
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
@@ -24,6 +24,8 @@ GENERATORS = ("python", "numpy", "torch", "cuda")
 SETTINGS = ("threads", "flags")
 STRUCT = struct.Struct(f"<qHHI{len(DIGESTS)}Q")
 """A row as the inside room writes it; see `inside/trace.py`."""
+VERSION = 1
+"""Of what the digests are computed; traces of two versions are not compared."""
 MOST_ROWS = 5_000_000
 PROGRAM = "program"
 """Name of the process whose rows are a program's own step lines."""
@@ -78,6 +80,7 @@ class Trace:
     """The traces of all processes of a run."""
 
     processes: Mapping[str, Process]
+    version: int = VERSION
 
     @property
     def steps(self) -> int:
@@ -153,7 +156,9 @@ def to_parquet(trace: Trace) -> bytes:
     kinds = [pa.string(), pa.int64(), pa.uint16(), pa.uint16(), pa.uint32(), *[pa.uint64()] * len(DIGESTS), wide, wide]
     about = [{"name": p.name, "names": p.names, "problem": p.problem, "level": p.level}
              for p in trace.processes.values()]  # fmt: skip
-    schema = pa.schema(list(zip(columns, kinds, strict=True)), metadata={"executor": json.dumps(about)})
+    schema = pa.schema(
+        list(zip(columns, kinds, strict=True)), metadata={"executor": json.dumps(about), "version": str(trace.version)}
+    )
     sink = io.BytesIO()
     pq.write_table(pa.table(columns, schema), sink, compression="zstd")
     return sink.getvalue()
@@ -169,7 +174,7 @@ def from_parquet(data: bytes, key: str) -> Trace:
         about = json.loads(table.schema.metadata[b"executor"])
         columns = [table.column(name).to_pylist() for name in ("process", *Row._fields)]
         each = [table.column(name).to_pylist() for name in ("each_gradient", "each_parameter")]
-        return _read(about, columns, each)
+        return replace(_read(about, columns, each), version=int(table.schema.metadata[b"version"]))
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, RecursionError, struct.error) as error:
         raise CorruptObject(key, expected="a trace", observed=type(error).__name__) from error
 
@@ -188,6 +193,8 @@ def _read(about: Any, columns: list[list[Any]], each: list[list[Any]]) -> Trace:
 
 def part(reference: Trace, observed: Trace) -> Parting | None:
     """The earliest step at which a process of both differs; none when all that both have is equal."""
+    if reference.version != observed.version:
+        return None
     partings = []
     for name in sorted(reference.processes.keys() | observed.processes.keys()):
         one, other = reference.processes.get(name), observed.processes.get(name)

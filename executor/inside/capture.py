@@ -28,9 +28,15 @@ _MOST_BYTES = 1 << 28
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
-def install(torch: Any, trace: Trace, step: int) -> None:
-    """Capture step number `step` (0-based count of optimizer steps), from the end of the one before to its own."""
+def install(torch: Any, trace: Trace, step: int | None) -> None:
+    """Capture step number `step` (0-based count of optimizer steps), from the end of the one before to its own.
+
+    None for all of them; the list is bounded, and ends where the bound is reached.
+    """
     capture = _Capture(torch, trace)
+    if step is None:
+        capture.begin()
+        return
     trace.on_step.append(lambda coming: capture.begin() if coming == step else capture.end())
     if step == 0:
         capture.begin()
@@ -44,7 +50,9 @@ class _Capture:
 
     def begin(self) -> None:
         if self._mode is None:
-            self._mode = _mode(self.torch, report.stream("operations-%s" % self.trace.process.name, ".jsonl"))
+            self._mode = _mode(
+                self.torch, report.stream("operations-%s" % self.trace.process.name, ".jsonl"), self.trace
+            )
             # records the lines of forward operations for the backward pass; does not look for NaN
             self._anomaly = self.torch.autograd.set_detect_anomaly(True, check_nan=False)
             self._mode.__enter__()
@@ -57,7 +65,7 @@ class _Capture:
             self._mode = None
 
 
-def _mode(torch: Any, file: Any) -> Any:
+def _mode(torch: Any, file: Any, trace: Trace) -> Any:
     """The mode that writes every operation to `file`."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -81,6 +89,7 @@ def _mode(torch: Any, file: Any) -> Any:
             with torch.no_grad():
                 tensors, plain = _split([arguments, options])
                 line = {
+                    "step": trace.step,
                     "op": str(function),
                     "in": [_known(one) for one in tensors],
                     "at": [_address(one) for one in tensors],

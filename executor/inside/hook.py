@@ -112,5 +112,5 @@ def _observe(torch: Any, process: lineage.Lineage, log: entropy.Log, ending: Any
         rows.install()
         log.step = lambda: rows.step
         ending.at_end.append(rows.close)
-        if wanted.get("capture") is not None:
-            capture.install(torch, rows, wanted["capture"])
+        if wanted.get("capture") is not None or wanted["level"] == "operations":
+            capture.install(torch, rows, wanted.get("capture"))

@@ -23,14 +23,14 @@ from executor.steps.prepare import Inputs, counter, hash_cache
 from executor.steps.report import Heard
 from executor.steps.site import Site
 from executor.steps.tool import Bench
-from executor.steps.traces import gather
+from executor.steps.traces import gather, packed_operations
 from executor.steps.workspace import Workspace
 
 LIMITS = OutputLimits()
 """What a run may leave behind."""
 PRINTED = "stdout-metrics.jsonl"
 """The output that holds the numbers which the spec's pattern found in what the program printed."""
-LOG, CODE, TRACE = "/log", "/code", "/trace"
+LOG, CODE, TRACE, OPERATIONS = "/log", "/code", "/trace", "/operations"
 """Names that no data tree can have."""
 
 
@@ -101,7 +101,8 @@ def _record(
         log=files[LOG][1],
         code=files[CODE][1] if CODE in files else None,
         trace=files[TRACE][1] if TRACE in files else None,
-        manifests={name: blob for name, (_, blob) in files.items() if name not in (LOG, CODE, TRACE)},
+        operations=files[OPERATIONS][1] if OPERATIONS in files else None,
+        manifests={name: blob for name, (_, blob) in files.items() if name not in (LOG, CODE, TRACE, OPERATIONS)},
         proof=ended.heard.proof,
         prediction=ended.prediction,
         varied=dict(ended.how.varied),
@@ -192,6 +193,9 @@ def _files(ended: Ended, space: Workspace, trace: Trace | None) -> dict[str, tup
     if trace:
         paths[TRACE] = space.folder / "trace.parquet"
         paths[TRACE].write_bytes(to_parquet(trace))
+    if ended.how.trace == "operations":
+        paths[OPERATIONS] = space.folder / "operations.jsonl.gz"
+        paths[OPERATIONS].write_bytes(packed_operations(space.report))
     if ended.inputs.code:
         paths[CODE] = ended.inputs.code.archive
     for data in ended.inputs.data:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
 from pathlib import Path
@@ -56,6 +58,20 @@ def _process(name: str, path: Path, taken: list[Row]) -> Process:
 def operations(report: Path, process: str) -> list[Operation]:
     """The operations that were captured in a process."""
     return read_operations((read_bytes(report / f"operations-{process}.jsonl", LIMIT) or b"").splitlines())
+
+
+def packed_operations(report: Path) -> bytes:
+    """The operations of every process as JSON lines in gzip, each with its process; whole lines alone are kept."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
+        for path in sorted(report.glob("operations-*.jsonl"))[:MOST]:
+            process = path.stem.removeprefix("operations-")
+            for line in (read_bytes(path, LIMIT) or b"").splitlines():
+                try:
+                    file.write(json.dumps({"process": process, **json.loads(line)}).encode() + b"\n")
+                except (ValueError, TypeError, RecursionError):
+                    break
+    return packed.getvalue()
 
 
 def load(store: Store, record: Record) -> Trace | None:

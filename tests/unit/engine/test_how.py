@@ -75,7 +75,7 @@ def test_nothing_is_varied_when_nobody_says_so() -> None:
 
 def test_the_inside_room_is_told_how_to_watch() -> None:
     assert How("tensors", 7, 6).plan() == {"level": "tensors", "stop_after": 7, "capture": 6}
-    assert LEVELS == ("off", "steps", "tensors")
+    assert LEVELS == ("off", "steps", "tensors", "operations")
 
 
 @pytest.mark.parametrize("name", SWITCHES)

@@ -30,7 +30,7 @@ def test_the_container_is_hermetic_whatever_the_spec(name: str) -> None:
 
 def test_only_a_spec_with_network_opens_it() -> None:
     assert PLANS["gpu"].request["HostConfig"]["NetworkMode"] == "bridge"
-    assert PLANS["cpu"].request["NetworkDisabled"]
+    assert PLANS["cpu"].request["HostConfig"]["NetworkMode"] == "none"
 
 
 def test_only_outputs_report_and_code_can_be_written() -> None:
