@@ -107,7 +107,8 @@ def _sides(case: Case, record: Record) -> tuple[Trial, Trial]:
 
 
 def _tries(record: Record) -> int:
-    return 1 if record.varied else TRIES
+    """Trials of this run's side: what sets races free does not part in every one."""
+    return 1 if record.varied and not {"deterministic", "determinism"} & record.varied.keys() else TRIES
 
 
 def _not_again(case: Case, record: Record, known: Divergence, here: Trial) -> Divergence:
@@ -117,9 +118,14 @@ def _not_again(case: Case, record: Record, known: Divergence, here: Trial) -> Di
         often = _tries(record) + 1
         case.note(f"{often} trials gave what the reference gave: the difference does not always come")
         return known.model_copy(update={"evidence": (*case.notes[1:], *known.evidence)})
-    case.note("trials here give what this run gave, and not what the reference gave: the machine is the difference")
     findings = verify.against_reference(case.spec, case.reference.fingerprint, record.fingerprint, frozenset())
     fields = [one.field for one in findings if one.severity in ("refuse", "warn")]
+    if not fields:
+        case.note(
+            f"{_tries(record) + 1} trials agree with each other and not with the reference: it does not always come"
+        )
+        return known.model_copy(update={"evidence": (*case.notes[1:], *known.evidence)})
+    case.note("trials here give what this run gave, and not what the reference gave: the machine is the difference")
     sure = {"confirmed": len(fields) == 1 and known.setting == fields[0]}
     return known.model_copy(update={**sure, "evidence": (*case.notes[1:], *known.evidence)})
 
@@ -173,12 +179,16 @@ def _setting(case: Case, varied: Mapping[str, str], found: Origin | None) -> dic
     ]  # fmt: skip
     where: dict[str, object] = {"where": found.where} if found and found.where else {}
     if not guilty:
-        case.note("no one of the settings makes the difference alone")
-        return where
+        case.note("no one of the settings makes the difference alone, all of them together do")
+        together = " ".join(f"{name}={value or 'unset'}" for name, value in varied.items())
+        return {"confirmed": True, "reason": f"{together} together make the difference", **where}
     more = ""
     if found and found.what == "operation":
         more = f", and {found.operation} gives other values from the same ones"
-    return {**_named(case, varied, guilty[0], more), **where}
+    told = _named(case, varied, guilty[0], more)
+    if case.parting.order and told["cause"] == "entropy":
+        told["cause"] = "data-order"
+    return {**told, **where}
 
 
 def _named(case: Case, varied: Mapping[str, str], name: str, more: str) -> dict[str, object]:

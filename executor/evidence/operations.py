@@ -36,6 +36,8 @@ class Operation:
     """Storage of each input: tells tensors of one run apart."""
     targets: tuple[int, ...]
     wrote: frozenset[int]
+    shapes: tuple[str, ...] = ()
+    """Shape of each input."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ def _operation(entry: dict[str, Any]) -> Operation:
         name=str(entry["op"]), inputs=tuple(map(str, entry["in"])), outputs=tuple(map(str, entry["out"])),
         scalars=tuple(map(str, entry["args"])), where=str(entry["where"]), rng=str(entry.get("rng", "")),
         sources=tuple(map(int, entry["at"])), targets=tuple(map(int, entry["to"])),
-        wrote=frozenset(map(int, entry["wrote"])),
+        wrote=frozenset(map(int, entry["wrote"])), shapes=tuple(map(str, entry.get("shapes", ()))),
     )  # fmt: skip
 
 
-_FRESH = ("aten.empty", "aten.new_empty", "aten.resize", "aten.set_", "aten._efficientzerotensor")
+_FRESH = ("aten.empty", "aten.new_empty", "aten.resize", "aten._efficientzerotensor")
 _OVERWRITES = frozenset({"fill_", "zero_", "copy_", "uniform_", "normal_", "random_", "bernoulli_", "exponential_",
                          "geometric_", "log_normal_", "cauchy_", "_foreach_zero_", "_foreach_copy_"})  # fmt: skip
 """Operations that write all of an argument without reading it."""
@@ -87,6 +89,9 @@ def origin(one: Sequence[Operation], other: Sequence[Operation]) -> Origin | Non
         if left is None or right is None or left.name != right.name:
             shown = right or left
             return Origin("other-way", index, shown.name, shown.where, _names(left, right))
+        if left.shapes != right.shapes:
+            detail = " against ".join(", ".join(op.shapes) for op in (left, right))
+            return Origin("other-way", index, left.name, left.where or right.where, f"tensors of {detail}")
         if len(left.inputs) != len(right.inputs):
             detail = f"{len(left.inputs)} against {len(right.inputs)} tensors"
             return Origin("other-way", index, left.name, left.where or right.where, detail)
@@ -95,6 +100,8 @@ def origin(one: Sequence[Operation], other: Sequence[Operation]) -> Origin | Non
         _remember(left, right, unwritten)
         if left.name.startswith(_FRESH):
             fresh.update(unwritten)
+        for target in _filled(left):
+            fresh.pop(target, None)
         made.update(left.targets)
     return None
 
@@ -109,6 +116,8 @@ def _differs(index: int, left: Operation, right: Operation, unwritten: dict[int,
 
     if left.name.startswith(_FRESH) or _views(left, unwritten):
         return None
+    if left.name.startswith("aten.set_") and left.outputs != right.outputs:  # memory that somebody else filled
+        return at("outside")
     for place, (before, after, source) in enumerate(zip(left.inputs, right.inputs, left.sources, strict=False)):
         if before == after or (source in left.wrote and _overwrites(left)):
             continue
@@ -136,6 +145,14 @@ def _overwrites(operation: Operation) -> bool:
     _, _, rest = operation.name.partition(".")
     name, _, overload = rest.partition(".")
     return name in _OVERWRITES or overload == "out" or overload.endswith("_out")
+
+
+def _filled(operation: Operation) -> set[int]:
+    """Storages of which nothing is left that was there before: new ones, and those that are overwritten."""
+    if operation.name.startswith(_FRESH):
+        return set()
+    new = set(operation.targets) - set(operation.sources)
+    return new | (set(operation.wrote) if _overwrites(operation) else set())
 
 
 def _remember(left: Operation, right: Operation, unwritten: dict[int, str]) -> None:

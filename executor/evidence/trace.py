@@ -174,7 +174,7 @@ def from_parquet(data: bytes, key: str) -> Trace:
         about = json.loads(table.schema.metadata[b"executor"])
         columns = [table.column(name).to_pylist() for name in ("process", *Row._fields)]
         each = [table.column(name).to_pylist() for name in ("each_gradient", "each_parameter")]
-        return replace(_read(about, columns, each), version=int(table.schema.metadata[b"version"]))
+        return replace(_read(about, columns, each), version=int(table.schema.metadata.get(b"version", VERSION)))
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, RecursionError, struct.error) as error:
         raise CorruptObject(key, expected="a trace", observed=type(error).__name__) from error
 

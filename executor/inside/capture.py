@@ -93,6 +93,7 @@ def _mode(torch: Any, file: Any, trace: Trace) -> Any:
                     "op": str(function),
                     "in": [_known(one) for one in tensors],
                     "at": [_address(one) for one in tensors],
+                    "shapes": [str(tuple(one.shape)) for one in tensors],
                     "args": plain,
                     "where": _where(torch),
                 }

@@ -78,6 +78,7 @@ class Trace:
             return
         optimizer.register_optimizer_step_pre_hook(self._guarded(self._before))
         optimizer.register_optimizer_step_post_hook(self._guarded(self._after))
+        optimizer.register_optimizer_step_post_hook(self._stepped)
         module.register_module_forward_pre_hook(self._enter)
         module.register_module_forward_hook(self._leave, always_call=True)
         atexit.register(self.close)
@@ -171,12 +172,17 @@ class Trace:
         if not self._names:
             self._names = {id(one): name for root in self._roots for name, one in root.named_parameters()}
         self._order = [id(one) for one in parameters]
+
+    def _stepped(self, *_: Any) -> None:
+        """The step is over. Not within `_guarded`: a capture enters and leaves its mode here."""
+        if os.getpid() != self._pid:
+            return
         self.step += 1
         for tell in self.on_step:
             tell(self.step)
         if self.stop_after is not None and self.step > self.stop_after:
             sys.stdout.flush()
-            os._exit(STOPPED)  # `exit.install` made it report first
+            os._exit(STOPPED)  # which reports first
 
     # Rows
 
