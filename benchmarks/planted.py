@@ -281,7 +281,7 @@ if STEP[0] >= {{k}}:
     "uninitialised": Fault(either("data"), {"batch": """
 if STEP[0] == {k}:
     scratch = torch.empty(8, 28, dtype=torch.int32)  #E
-    {data}[:8, 0, 0] += (scratch % 1000) / 1000  #E
+    {data}[:8, 0, 0] = (scratch % 1000) / 1000  #E
 """}, either("uninitialised-memory"), triggered=False),
     "clock-in-loss": Fault(either("gradient"), {"loss": """
 if STEP[0] == {k}:
@@ -521,7 +521,8 @@ class Machine:
         for words in (["init", "--quiet"], ["add", "--all"], [*author, "commit", "--quiet", "--message=planted"]):
             subprocess.run(["git", *words], cwd=folder, check=True)
         code, view, said = self.run("submit", "--lock", "--json", str(folder / "spec.yaml"))
-        assert code == 0, f"{name}: {view}\n{said}"
+        if code != 0:
+            sys.exit(f"{name}: the script itself failed, so the fault is badly planted\n{said}")
         return str(view["spec_hash"])
 
 

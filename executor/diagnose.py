@@ -87,7 +87,8 @@ def _tried(case: Case, record: Record, known: Divergence) -> Divergence:
         return _not_again(case, record, known, here)
     if parting.numeric != case.parting.numeric:
         case.note(f"these two part at step {parting.numeric}; they run again up to it")
-        case = replace(case, parting=parting)
+        # these traces are cut: only whole ones tell whether the same samples came in another order
+        case = replace(case, parting=replace(parting, order=parting.order or case.parting.order))
         here, there = _sides(case, record)
     found = origin(here.operations, there.operations)
     told = {"tensor": parting.tensor or known.tensor, **_concluded(case, record, known, found, (here, there))}
@@ -247,7 +248,7 @@ def _unrepeatable(case: Case, known: Divergence, found: Origin | None, sides: tu
         "changed-outside": f"a tensor was changed outside torch before {found.operation} at {where}",
         "other-way": f"the program took another way at {where}: {found.detail}",
     }.get(found.what, f"{found.operation} at {where} gave other values")
-    cause = known.cause if known.cause in ("entropy", "data-order", "leak") else "program"
+    cause = known.cause if known.where and known.cause in ("entropy", "data-order", "leak") else "program"
     return {"cause": cause, "reason": words, "where": known.where or where, "confirmed": cause != "program"}
 
 

@@ -148,11 +148,8 @@ def _overwrites(operation: Operation) -> bool:
 
 
 def _filled(operation: Operation) -> set[int]:
-    """Storages of which nothing is left that was there before: new ones, and those that are overwritten."""
-    if operation.name.startswith(_FRESH):
-        return set()
-    new = set(operation.targets) - set(operation.sources)
-    return new | (set(operation.wrote) if _overwrites(operation) else set())
+    """Storages that are new, whatever was at their address before."""
+    return set() if operation.name.startswith(_FRESH) else set(operation.targets) - set(operation.sources)
 
 
 def _remember(left: Operation, right: Operation, unwritten: dict[int, str]) -> None:
