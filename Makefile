@@ -4,13 +4,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench image engine data fix docs lock clean
+.PHONY: demo test test-determinism test-gpu check bench bench-diagnosis image engine data fix docs lock clean
 
 demo: image data
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
 test: image data
 	$(BIN)/pytest $(if $(TESTS),$(TESTS),)
+
+# every source of nondeterminism, with the contract and without it: about half an hour
+test-determinism: image
+	EXECUTOR_TEST_ALL=1 $(BIN)/pytest tests/determinism
+
+# needs an NVIDIA GPU, its container toolkit and the image torch-cuda
+test-gpu: $(READY) engine
+	$(BIN)/executor image build torch-cuda
+	$(BIN)/pytest -m gpu
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -21,6 +30,10 @@ check: $(READY)
 
 bench: image data
 	$(BIN)/python -m benchmarks
+
+# faults planted in public scripts: does the report name the step and the cause?
+bench-diagnosis: image
+	$(BIN)/python -m benchmarks.planted
 
 image: $(READY) engine
 	$(BIN)/executor image build torch-cpu

@@ -16,8 +16,6 @@ from executor.evidence.screen import Suspect
 from executor.facts import Fact, Finding
 
 Value = Literal["identical", "different", "unknown"]
-ENOUGH = 3
-"""Attempts that must agree before a program that reads clocks or entropy is believed to repeat itself."""
 DECISIVE = frozenset({"gpu_name", "gpu_capability", "gpu_multiprocessors", "gpu_mig", "gpu.type"})
 """Fields whose difference changes the bits of nearly every program."""
 
@@ -48,7 +46,10 @@ class Before:
     probe: Mapping[str, str]
     """Numeric probe of this environment; empty when it was not taken."""
     agreed: int
-    """Attempts that agree with the reference bit for bit, the reference among them, in an environment like this."""
+    """Attempts that agree with the reference bit for bit, the reference among them, in an environment like this.
+
+    However many they are, they prove nothing of a program that reads what no seed controls.
+    """
     disagreed: int
     """Attempts that do not."""
     suspects: Sequence[Suspect]
@@ -66,14 +67,16 @@ def _rules(at: Before) -> Iterator[tuple[Value, str, str]]:
     yield from _environment(at)
     if at.disagreed:
         yield "different", "history", f"{at.disagreed} of {at.agreed + at.disagreed} attempts already differed here"
-    if at.agreed >= ENOUGH:
-        yield "identical", "history", f"{at.agreed} attempts here agree bit for bit"
     yield from _unproven(at)
-    reads = [read for read in at.proof.reads if read.kind != "host"] if at.proof else []
+    reads = at.proof.reads if at.proof else ()
     if entropy := [read for read in reads if read.kind == "entropy"]:
         yield "unknown", "entropy", f"the program reads {entropy[0].what} at {entropy[0].where}"
     if reads:
-        yield "unknown", "clock", f"the program reads {reads[0].what} at {reads[0].where}; it may reach the result"
+        yield (
+            "unknown",
+            reads[0].kind,
+            f"the program reads {reads[0].what} at {reads[0].where}; it may reach the result",
+        )
     if at.suspects:
         one = at.suspects[0]
         yield "unknown", "screen", f"{one.source} at {one.file}:{one.line} is beyond the contract: {one.text}"

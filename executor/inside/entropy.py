@@ -51,6 +51,8 @@ class Log:
     def note(self, kind: str, what: str) -> None:
         """Write down that the program's code, if it is that, reads something now."""
         asking = sys._getframe(2)
+        if kind == "host" and not is_program(asking.f_code.co_filename):
+            return  # libraries look at the machine for reasons of their own
         frame = _place(asking)
         if frame is not None and "/multiprocessing/" not in asking.f_code.co_filename:  # its keys compute nothing
             self._count(kind, what, frame)
