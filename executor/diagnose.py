@@ -230,7 +230,7 @@ def _unrepeatable(case: Case, known: Divergence, found: Origin | None, sides: tu
     if found.what == "uninitialised":
         return _said("uninitialised-memory", f"memory that {found.where} made was read before it was written", where)
     if known.setting and known.cause in ("threads", "isa", "environment"):
-        return {"confirmed": True}  # a setting that the program changed itself: the trials part where it did
+        return {"confirmed": True, "where": known.where or found.where or None}  # the trials part where it changed
     near = _near(sides[1].heard.proof.reads, case.parting.numeric)
     if found.what == "operation" and not (near and near.where == where):
         words = f"{found.operation} at {where} gave other values from the same ones"

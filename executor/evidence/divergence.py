@@ -107,11 +107,11 @@ def candidates(seen: Seen) -> Iterator[dict[str, object] | None]:
         return
     yield _changed_setting(seen, parting)
     yield _environment(seen)
-    yield _read(parting, _telling(seen, parting))
+    yield _read(_telling(seen, parting))
     if parting.order:
         yield _said("data-order", "the same samples came in another order")
-    yield _read(parting, [read for read in _reads(seen) if read.kind != "clock" and _spans(read, parting.step)])
-    yield _read(parting, [read for read in _reads(seen) if read.kind == "entropy"])
+    yield _read([read for read in _reads(seen) if read.kind != "clock" and _spans(read, parting.step)])
+    yield _read([read for read in _reads(seen) if read.kind == "entropy"])
     yield _by_kind(parting)
 
 
@@ -132,8 +132,10 @@ def _files(seen: Seen) -> Iterator[dict[str, object] | None]:
     yield changed
     late = [read for read in elsewhere if read.kind == "entropy"] or elsewhere
     if late:
-        cause = "entropy" if late[0].kind == "entropy" else "leak"
-        yield _said(cause, f"the program reads {late[0].what} at {late[0].where}", where=late[0].where)
+        alone = late[0].where if len({read.where for read in late}) == 1 else None
+        weights = seen.equal_tensors is not None  # a clock that went into weights did not merely leak
+        cause = "entropy" if late[0].kind == "entropy" else "unknown" if weights else "leak"
+        yield _said(cause, f"the program reads {late[0].what} at {late[0].where}", where=alone)
     if _undetermined(seen):
         yield _said("nondeterministic-operation", f"{_undetermined(seen)[0]} has no deterministic implementation")
     elif seen.traced:
@@ -167,6 +169,9 @@ def _environment(seen: Seen) -> dict[str, object] | None:
     one = differing[0]
     names = _variables(one) if one.field == "environment" else []
     setting = names[0] if names else one.field
+    if one.field == "modules":  # the name of the module, then its version
+        setting, reason = one.expected.partition(" ")[0], f"the program loaded other code: {one.expected} → {one.observed}"
+        return _said("environment", reason, setting=setting)
     cause = CPU_FIELDS.get(one.field, "environment")
     if names:
         cause = "threads" if setting in THREAD_VARIABLES else "isa" if setting in ISA_VARIABLES else "environment"
@@ -209,12 +214,12 @@ def _spans(read: Read, step: int) -> bool:
     return read.first <= step <= read.last
 
 
-def _read(parting: Parting, reads: Sequence[Read]) -> dict[str, object] | None:
+def _read(reads: Sequence[Read]) -> dict[str, object] | None:
     if not reads:
         return None
     rank = {"entropy": 0, "host": 1, "clock": 2}
     one = min(reads, key=lambda read: rank[read.kind])
-    when = f"at step {parting.step}" if one.first == one.last else f"from step {one.first} to {one.last}"
+    when = f"at step {one.first}" if one.first == one.last else f"from step {one.first} to {one.last}"
     return _said("entropy", f"the program reads {one.what} at {one.where}, {when}", where=one.where)
 
 

@@ -78,8 +78,9 @@ def _rules(at: Before) -> Iterator[tuple[Value, str, str]]:
             f"the program reads {reads[0].what} at {reads[0].where}; it may reach the result",
         )
     if at.suspects:
-        one = at.suspects[0]
-        yield "unknown", "screen", f"{one.source} at {one.file}:{one.line} is beyond the contract: {one.text}"
+        beyond = at.suspects[0]
+        where = f"{beyond.file}:{beyond.line}"
+        yield "unknown", "screen", f"{beyond.source} at {where} is beyond the contract: {beyond.text}"
     seen = "its first steps repeat" if at.twin else "nothing in it is beyond the contract"
     yield "identical", "contract", f"same environment, proven contract, and {seen}"
 

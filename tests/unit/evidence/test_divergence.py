@@ -184,14 +184,14 @@ def test_a_value_with_a_comma_is_no_variable() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "reason"),
     [
-        ({"a": "1", "b": "1"}, {"a": "1", "b": "2"}, "modules was b 1 and is b 2"),
-        ({"a": "1"}, {"a": "1", "b": "2"}, "modules was b absent and is b 2"),
-        ({"a": "1", "b": "2"}, {"b": "2"}, "modules was a 1 and is a absent"),
+        ({"a": "1", "b": "1"}, {"a": "1", "b": "2"}, "the program loaded other code: b 1 → b 2"),
+        ({"a": "1"}, {"a": "1", "b": "2"}, "the program loaded other code: b absent → b 2"),
+        ({"a": "1", "b": "2"}, {"b": "2"}, "the program loaded other code: a 1 → a absent"),
     ],
 )
 def test_a_module_that_was_another_copy(one: dict[str, str], other: dict[str, str], reason: str) -> None:
     found = said(proofs=(proof(modules=one), proof(modules=other)))
-    assert (found.cause, found.setting, found.reason) == ("environment", "modules", reason)
+    assert (found.cause, found.setting, found.reason) == ("environment", reason[31], reason)
     assert any(line.startswith("loaded modules: ") for line in found.evidence)
 
 
