@@ -170,8 +170,8 @@ def _environment(seen: Seen) -> dict[str, object] | None:
     names = _variables(one) if one.field == "environment" else []
     setting = names[0] if names else one.field
     if one.field == "modules":  # the name of the module, then its version
-        setting, reason = one.expected.partition(" ")[0], f"the program loaded other code: {one.expected} → {one.observed}"
-        return _said("environment", reason, setting=setting)
+        reason = f"the program loaded other code: {one.expected} → {one.observed}"
+        return _said("environment", reason, setting=one.expected.partition(" ")[0])
     cause = CPU_FIELDS.get(one.field, "environment")
     if names:
         cause = "threads" if setting in THREAD_VARIABLES else "isa" if setting in ISA_VARIABLES else "environment"

@@ -20,7 +20,7 @@ from contextlib import nullcontext
 from hashlib import sha256
 from struct import Struct
 
-from . import digest, report
+from . import digest, loose, report
 from .digest import Pending
 from .lineage import Lineage
 
@@ -51,7 +51,7 @@ class Trace:
         """Called with the number of the step that comes next, at the end of each."""
         self._optimizers = {}  # type: dict[int, int]
         self._names = {}  # type: dict[int, str]
-        self._roots = []  # type: list[Any]
+        self.roots = []  # type: list[Any]
         self._begin()
         # what is buffered would be written by the child too
         os.register_at_fork(before=self._spill, after_in_child=self._begin)
@@ -76,9 +76,9 @@ class Trace:
         optimizer = sys.modules["torch.optim.optimizer"]  # type: Any
         if not hasattr(optimizer, "register_optimizer_step_post_hook"):  # torch before 2.1
             return
-        optimizer.register_optimizer_step_pre_hook(self._guarded(self._before))
-        optimizer.register_optimizer_step_post_hook(self._guarded(self._after))
-        optimizer.register_optimizer_step_post_hook(self._stepped)
+        optimizer.register_optimizer_step_pre_hook(self.before)
+        optimizer.register_optimizer_step_post_hook(self.after)
+        self._by_hand = loose.ByHand(self.torch, self)
         module.register_module_forward_pre_hook(self._enter)
         module.register_module_forward_hook(self._leave, always_call=True)
         atexit.register(self.close)
@@ -98,7 +98,8 @@ class Trace:
         """Write what is still held back, and names; at exit, and before a fork's `_exit`."""
         if os.getpid() != self._pid or self._closed or not (self._file or self._problem):
             return
-        self._closed = True
+        self._closed, self.stop_after = True, None  # it ends already
+        self._by_hand.close()
         if self._file is not None:
             self._guarded(self._flush)()
             self._file.flush()
@@ -127,8 +128,9 @@ class Trace:
         if self.torch.compiler.is_compiling():
             return
         if not self._depth and not self._problem and os.getpid() == self._pid:
-            if not any(module is root for root in self._roots) and len(self._roots) < 64:
-                self._roots.append(module)
+            if not any(module is root for root in self.roots) and len(self.roots) < 64:
+                self.roots.append(module)
+            self._by_hand.close()
             # hooks of all modules are not given keyword arguments; the frame that calls them has them
             named = sys._getframe(1).f_locals.get("kwargs")
             self._take([one for one in _leaves([arguments, named]) if not one.requires_grad])
@@ -138,7 +140,16 @@ class Trace:
         if not self.torch.compiler.is_compiling():
             self._depth = max(0, self._depth - 1)
 
-    def _before(self, optimizer: Any, *_: Any) -> None:
+    def before(self, optimizer: Any, *_: Any) -> None:
+        """A step of an optimizer begins."""
+        self._guarded(self._before)(optimizer)
+
+    def after(self, optimizer: Any, *_: Any) -> None:
+        """A step of an optimizer is over."""
+        self._guarded(self._after)(optimizer)
+        self._stepped()
+
+    def _before(self, optimizer: Any) -> None:
         self._depth = 0
         number = self._optimizers.setdefault(id(optimizer), len(self._optimizers))
         parameters = _parameters(optimizer)
@@ -160,7 +171,7 @@ class Trace:
         self._inputs, self._samples = [], 0
         self._open.append(row)
 
-    def _after(self, optimizer: Any, *_: Any) -> None:
+    def _after(self, optimizer: Any) -> None:
         parameters = _parameters(optimizer)
         row = self._open.pop()
         row.update(step=self.step, parameters=digest.digest(parameters))
@@ -170,11 +181,11 @@ class Trace:
             self._keep_each(row, parameters)
         self._write(row)
         if not self._names:
-            self._names = {id(one): name for root in self._roots for name, one in root.named_parameters()}
+            self._names = {id(one): name for root in self.roots for name, one in root.named_parameters()}
         self._order = [id(one) for one in parameters]
 
-    def _stepped(self, *_: Any) -> None:
-        """The step is over. Not within `_guarded`: a capture enters and leaves its mode here."""
+    def _stepped(self) -> None:
+        """Count it. Not within `_guarded`: a capture enters and leaves its mode here."""
         if os.getpid() != self._pid:
             return
         self.step += 1
