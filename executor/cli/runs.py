@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 trace_option = click.option(
     "--trace", type=click.Choice(LEVELS), default="steps", show_default=True,
-    help="What is written down of every optimizer step: nothing, one digest for each kind, one for each tensor.",
+    help="What is written down of every optimizer step: nothing, a digest of each kind, each tensor, every operation.",
 )  # fmt: skip
 twin_option = click.option(
     "--twin", type=click.IntRange(min=1), metavar="STEPS",

@@ -1,6 +1,6 @@
 """Digests of tensors that cost little: computed where the tensor lies, order-sensitive, 64 bits; no identity.
 
-A tensor's bytes are read as rows of 1,024 words of 64 bits. The upper half of each word is folded into its lower half,
+A tensor's bytes are read as rows of 1,024 words of 64 bits. Each word is folded, its upper bits into its lower ones,
 so that signs are no mere top bits; a row becomes the sum of its words times odd pseudo-random weights, in wrap-around
 integers. Sums of integers have no order, so threads and atomics cannot change them. SHA-256 over these sums, dtype and
 shape makes the digest. It tells apart what happens by accident, not what is made to collide; the identity of weights is
@@ -139,7 +139,8 @@ def _sums(tensor: Any) -> list[Any]:
 
 
 def _folded(words: Any) -> Any:
-    return words ^ (words >> 32)
+    # 29: no two sign bits of a word's numbers, of whatever width, meet
+    return (words >> 29).bitwise_and_(0x7FFFFFFFF).bitwise_xor_(words)
 
 
 def _words(rows: Any) -> Any:

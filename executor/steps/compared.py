@@ -76,7 +76,7 @@ def see(
     alone = len(differing) == len(weights) and all(file.tensors and file.tensors.same for file in weights)
     return Seen(
         parting=part(before, after) if before and after else None,
-        traced=bool(before and after and before.steps),
+        traced=bool(before and after and before.steps and before.version == after.version),
         findings=verify.against_reference(spec, reference.fingerprint, record.fingerprint, frozenset()),
         proofs=(reference.proof, record.proof),
         file=first.path if first else None,
