@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -75,6 +75,8 @@ def _operation(entry: dict[str, Any]) -> Operation:
 
 
 _FRESH = ("aten.empty", "aten.new_empty", "aten.resize", "aten._efficientzerotensor")
+_SCRATCH = ("aten.mkldnn_rnn_layer.", "aten._cudnn_rnn.", "aten.miopen_rnn.")
+"""Operations whose last output is a working memory, of which parts are never written nor read."""
 _OVERWRITES = frozenset({"fill_", "zero_", "copy_", "uniform_", "normal_", "random_", "bernoulli_", "exponential_",
                          "geometric_", "log_normal_", "cauchy_", "_foreach_zero_", "_foreach_copy_"})  # fmt: skip
 """Operations that write all of an argument without reading it."""
@@ -85,6 +87,7 @@ def origin(one: Sequence[Operation], other: Sequence[Operation]) -> Origin | Non
     unwritten: dict[int, str] = {}
     fresh: dict[int, str] = {}
     made: set[int] = set()
+    scratch: set[int] = set()
     for index, (left, right) in enumerate(zip_longest(one, other)):
         if left is None or right is None or left.name != right.name:
             shown = right or left
@@ -95,7 +98,10 @@ def origin(one: Sequence[Operation], other: Sequence[Operation]) -> Origin | Non
         if len(left.inputs) != len(right.inputs):
             detail = f"{len(left.inputs)} against {len(right.inputs)} tensors"
             return Origin("other-way", index, left.name, left.where or right.where, detail)
-        if found := _differs(index, left, right, unwritten | fresh, made):
+        if left.name.startswith(_SCRATCH):
+            scratch.add(left.targets[-1])
+            left, right = (replace(op, outputs=op.outputs[:-1]) for op in (left, right))
+        if found := _differs(index, left, right, unwritten | fresh, made, scratch):
             return found
         _remember(left, right, unwritten)
         if left.name.startswith(_FRESH):
@@ -110,7 +116,9 @@ def _names(left: Operation | None, right: Operation | None) -> str:
     return " against ".join(op.name if op else "the end" for op in (left, right))
 
 
-def _differs(index: int, left: Operation, right: Operation, unwritten: dict[int, str], made: set[int]) -> Origin | None:
+def _differs(
+    index: int, left: Operation, right: Operation, unwritten: dict[int, str], made: set[int], scratch: set[int]
+) -> Origin | None:
     def at(what: What, detail: str = "", where: str = "") -> Origin:
         return Origin(what, index, left.name, where or left.where or right.where, detail)
 
@@ -119,7 +127,7 @@ def _differs(index: int, left: Operation, right: Operation, unwritten: dict[int,
     if left.name.startswith("aten.set_") and left.outputs != right.outputs:  # memory that somebody else filled
         return at("outside")
     for place, (before, after, source) in enumerate(zip(left.inputs, right.inputs, left.sources, strict=False)):
-        if before == after or (source in left.wrote and _overwrites(left)):
+        if before == after or source in scratch or (source in left.wrote and _overwrites(left)):
             continue
         if source in unwritten:
             return at("uninitialised", f"memory made at {unwritten[source]}", unwritten[source])

@@ -240,3 +240,14 @@ def test_memory_of_which_a_part_was_written_is_still_unwritten() -> None:
 
 def test_a_view_of_other_values_is_told() -> None:
     assert what((op("view.default", "a1", "a1"), op("view.default", "b1", "b1"))) == ("outside", 0)
+
+
+def test_the_working_memory_of_an_operation_explains_nothing() -> None:
+    forward = (op("mkldnn_rnn_layer.default", "a1", "b2 c3 d4 w5"), op("mkldnn_rnn_layer.default", "a1", "b2 c3 d4 v5"))
+    backward = (
+        op("mkldnn_rnn_layer_backward.default", "b2 w5", "g6"),
+        op("mkldnn_rnn_layer_backward.default", "b2 v5", "g6"),
+    )
+    assert what(forward, backward) is None
+    other = (op("mkldnn_rnn_layer.default", "a1", "b2 c3 d4 w5"), op("mkldnn_rnn_layer.default", "a1", "x2 c3 d4 w5"))
+    assert what(other) == ("operation", 0)
