@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from executor.evidence.proof import Proof
-from executor.evidence.screen import Suspect
 from executor.facts import Fact, Finding
+
+if TYPE_CHECKING:  # only a rerun pays for the screen's tables
+    from executor.evidence.screen import Suspect
 
 Value = Literal["identical", "different", "unknown"]
 DECISIVE = frozenset({"gpu_name", "gpu_capability", "gpu_multiprocessors", "gpu_mig", "gpu.type"})

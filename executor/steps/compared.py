@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from executor.environment import verify
 from executor.errors import CorruptObject, ExecutorError, NotFound
 from executor.evidence.compare import compare
-from executor.evidence.content.explain import explain
 from executor.evidence.content.found import Explanation
 from executor.evidence.divergence import Seen
 from executor.evidence.divergence import explain as explain_divergence
@@ -95,6 +94,8 @@ def _most_telling(files: Sequence[FileComparison]) -> Explanation | None:
 def _explained(file: FileComparison, space: Workspace, site: Site) -> Explanation | None:
     if file.reference is None or file.observed is None:
         return None
+    from executor.evidence.content.explain import explain  # every format's reader: only a difference needs them
+
     here = space.staging / file.path
     try:
         if here.stat().st_size > EXPLAINED or (site.store.blob_size(file.reference) or 0) > EXPLAINED:

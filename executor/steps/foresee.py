@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from executor.engine.how import How
 from executor.environment import verify
 from executor.errors import ExecutorError
 from executor.evidence.predict import Before, Prediction, predict
-from executor.evidence.reach import reachable
 from executor.evidence.record import Record
-from executor.evidence.screen import Suspect, screen
 from executor.facts import Finding, Fingerprint
 from executor.log import get_logger
 from executor.spec.model import Spec
@@ -22,6 +20,9 @@ from executor.steps.report import read, read_bytes
 from executor.steps.site import Site
 from executor.steps.tool import Bench, bench_space, run_tool
 from executor.steps.workspace import Workspace
+
+if TYPE_CHECKING:
+    from executor.evidence.screen import Suspect
 
 SOURCE_LIMIT = 2 << 20
 """Bytes of a source file that is looked at."""
@@ -75,6 +76,9 @@ def foresee(
 
 def suspects(spec: Spec, code: Path) -> tuple[Suspect, ...]:
     """Constructs beyond the contract in what the command can reach of the code; what cannot be looked at is one."""
+    from executor.evidence.reach import reachable
+    from executor.evidence.screen import screen
+
     if spec.code is None:
         return (_unseen("the image", "the program lies in the image, where nobody looked"),)
     files, unseen = {}, []
@@ -91,6 +95,8 @@ def suspects(spec: Spec, code: Path) -> tuple[Suspect, ...]:
 
 
 def _unseen(name: str, why: str) -> Suspect:
+    from executor.evidence.screen import Suspect
+
     return Suspect(source="unreadable", file=name, line=0, text=why)
 
 
