@@ -1,8 +1,10 @@
-"""Times optimizer steps of models of ten million parameters and more; prints their median in milliseconds.
+"""Times optimizer steps of models of ten million parameters and more, with the trace and without it, in turn.
 
-`steps.py MODEL STEPS`; run by `benchmarks/trace.py` in the container, with the trace on and off.
+`steps.py MODEL PAIRS`, run by `benchmarks/trace.py` in a container; prints the count of parameters, the median of a
+step without the trace in milliseconds, the ratio of the medians, and the median of the ratios of neighbouring steps.
 """
 
+import gc
 import statistics
 import sys
 import time
@@ -83,13 +85,19 @@ def setup(name):
     return nn.Sequential(*wide, nn.Linear(2048, 10)), (256, 784), 10
 
 
+def trace():
+    """The trace of this process, as the executor set it up."""
+    return next(one for one in gc.get_objects() if type(one).__module__ == "_executor.trace" and hasattr(one, "roots"))
+
+
 name, steps = sys.argv[1], int(sys.argv[2])
 device = "cuda" if torch.cuda.is_available() else "cpu"
 model, shape, classes = setup(name)
 model.to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-times = []
-for _ in range(steps):
+watcher, times = trace(), {"": [], "off": []}
+for step in range(2 * steps + 6):
+    watcher._problem = "off" if step % 2 else ""  # a trace with a problem does nothing
     started = time.perf_counter()
     x = torch.randint(classes, shape, device=device) if name == "transformer" else torch.randn(shape, device=device)
     y = torch.randint(classes, (shape[0] * (shape[1] if name == "transformer" else 1),), device=device)
@@ -99,6 +107,9 @@ for _ in range(steps):
     optimizer.step()
     if device == "cuda":
         torch.cuda.synchronize()
-    times.append(time.perf_counter() - started)
-size = sum(p.numel() for p in model.parameters())
-print(size, f"{statistics.median(times[3:]) * 1e3:.3f}", f"{min(times[3:]) * 1e3:.3f}")
+    if step >= 6:
+        times[watcher._problem].append(time.perf_counter() - started)
+watcher._problem = ""
+traced, plain = (statistics.median(times[which]) for which in ("", "off"))
+pairs = statistics.median(one / other for one, other in zip(times[""], times["off"], strict=True))
+print(sum(p.numel() for p in model.parameters()), f"{plain * 1e3:.3f}", f"{traced / plain:.4f}", f"{pairs:.4f}")
