@@ -187,22 +187,3 @@ def test_a_program_without_torch_adds_steps_of_its_own(machine: Machine) -> None
     assert first.code == 0, first
     found = parted(machine, first.json["spec_hash"]).json["divergence"]
     assert (found["step"], found["process"]) == (5, "program"), json.dumps(found, indent=1)
-
-
-def test_two_specs_are_held_against_each_other(machine: Machine) -> None:
-    one = submitted(machine)
-    other = submitted(_another(machine), more="")
-    assert one["spec_hash"] == other["spec_hash"], "the same commit and spec give the same hash anywhere"
-    draft = machine.folder / "project" / "spec.yaml"
-    draft.write_text(draft.read_text().replace("seed: 1", "seed: 2"))
-    second = machine.run("submit", "--lock", "--json", "-q", "--force", draft)
-    if second.code != 0:  # an uncommitted draft is refused: commit it
-        from tests.integration.site import commit
-
-        commit(draft.parent)
-        second = machine.run("submit", "--lock", "--json", "-q", draft)
-    assert second.code == 0, second
-    found = machine.run("diff", "--json", one["spec_hash"], second.json["spec_hash"])
-    assert (found.code, found.json["spec"]["seed"]) == (4, [1, 2])
-    assert found.json["divergence"]["kind"] == "init"
-    assert found.json["divergence"]["setting"] == "seed"
