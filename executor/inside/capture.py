@@ -128,7 +128,7 @@ def _address(tensor: Any) -> int:
     """What tells two tensors of one run apart; never compared between runs."""
     try:
         return int(tensor.untyped_storage().data_ptr())
-    except Exception:
+    except Exception:  # a tensor without storage: no address tells it apart, and 0 is taken for none
         return 0
 
 

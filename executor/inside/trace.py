@@ -60,6 +60,7 @@ class Trace:
         """In a forked child too: a trace of its own, from step 0."""
         self.step, self._pid, self._chain, self._problem, self._closed = 0, os.getpid(), 0, "", False
         self._inputs, self._samples, self._depth = [], 0, 0  # type: list[int], int, int
+        self._unseen = 0
         self._open = []  # type: list[dict[str, Any]]  # one optimizer may step another
         self._late, self._order = [], []  # type: list[Any], list[int]
         self._begun = set()  # type: set[int]
@@ -91,8 +92,9 @@ class Trace:
             with self.torch.no_grad(), _unobserved(self.torch):
                 self._inputs.append(digest.value(tensors))
                 self._samples += sum(digest.samples(tensor) for tensor in tensors)
-        except Exception:
+        except Exception:  # tensors without values of their own: told in the header, never the program's trouble
             self._inputs.append(0)
+            self._unseen += 1
 
     def close(self) -> None:
         """Write what is still held back, and names; at exit, and before a fork's `_exit`."""
@@ -106,7 +108,7 @@ class Trace:
         problem, self._problem = self._problem, ""
         names = [self._names.get(one, "parameter %d" % at) for at, one in enumerate(self._order)]
         document = {"process": self.process.name, "level": self.level, "steps": self.step, "problem": problem,
-                    "names": names}  # fmt: skip
+                    "names": names, "unseen_inputs": self._unseen}  # fmt: skip
         report.publish([(self._stem or "trace-%s" % self.process.name) + ".json"], document)
 
     # Hooks
