@@ -19,7 +19,7 @@ from executor.evidence.proof import Read
 from executor.evidence.record import Record
 from executor.evidence.trace import Parting, Trace, part
 from executor.run import Options
-from executor.spec.canonical import Digest
+from executor.spec.canonical import Digest, sealed
 from executor.spec.model import Spec
 from executor.steps.history import read, spec_of
 from executor.steps.site import Site
@@ -75,7 +75,7 @@ def diagnosed(spec_hash: Digest, name: str, site: Site, options: Options) -> Div
         found = _tried(case, record, known)
     elif record.varied and known.cause != "serialization":
         found = _by_outputs(case, record, known)
-    site.store.put_diagnosis(spec_hash, name, found.model_dump_json(indent=1).encode() + b"\n")
+    site.store.put_diagnosis(spec_hash, name, sealed(found.model_dump(mode="json")))
     return found
 
 

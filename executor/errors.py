@@ -150,6 +150,12 @@ class CorruptObject(ExecutorError):
         self.key, self.expected, self.observed = key, expected, observed
 
 
+class Untrusted(ExecutorError):
+    """A result that was to be reused or compared with is not signed by a key that is trusted here."""
+
+    exit_code = 5
+
+
 class Unreachable(ExecutorError):
     """Store, engine, registry or repository did not answer; absent and unreachable are never confused."""
 
@@ -158,6 +164,18 @@ class Unreachable(ExecutorError):
 
 class StoreUnreachable(Unreachable):
     """The store did not answer, or refused us."""
+
+
+class Unpublished(StoreUnreachable):
+    """A run has ended and its result lies safely on this machine, not yet in the store."""
+
+    def __init__(self, message: str, *, spec_hash: str, attempt: str, folder: str, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.spec_hash, self.attempt, self.folder = spec_hash, attempt, folder
+
+    def as_json(self) -> dict[str, Any]:
+        """Adds what ran and where its result lies to the base shape."""
+        return super().as_json() | {"spec_hash": self.spec_hash, "attempt": self.attempt, "folder": self.folder}
 
 
 class EngineUnreachable(Unreachable):
@@ -174,6 +192,20 @@ class SourceUnreachable(Unreachable):
 
 class ImageNotFound(Unreachable):
     """No engine, registry or store has the image of that digest."""
+
+
+class HeldElsewhere(ExecutorError):
+    """Another executor runs this spec; `holder` says who, where and since when."""
+
+    exit_code = 7
+
+    def __init__(self, message: str, *, holder: dict[str, Any], advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.holder = holder
+
+    def as_json(self) -> dict[str, Any]:
+        """Adds the holder to the base shape."""
+        return super().as_json() | {"holder": self.holder}
 
 
 class Interrupted(ExecutorError):

@@ -39,6 +39,12 @@ class Options:
     """How the run is watched, and what is varied in it."""
     predict: bool = True
     """Whether the outcome of a rerun is predicted."""
+    archive: frozenset[str] = frozenset()
+    """What else is kept in the store, so that a rerun needs nothing else: `image`, `data`."""
+    wait: bool = True
+    """Whether a spec that another executor runs is waited for."""
+    require_signed: bool = False
+    """Whether only results signed by a trusted key are reused and compared with."""
     twin: int | None = None
     """Steps that are run twice beforehand, to see whether the program repeats itself at all."""
 

@@ -21,9 +21,11 @@ from executor.errors import ImageNotFound, NotFound, RegistryUnreachable, StoreU
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 from executor.store.interface import Store
+from executor.store.objects import Listed, Stat
 from executor.store.transfer import Payload
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Program = Callable[[Path, LogSink], int]
 ENGINE = EngineFacts(
     name="docker", version="28.2.2", api_version="1.50", address="unix:///var/run/docker.sock", architecture="x86_64",
@@ -38,6 +40,8 @@ class MemoryStore(Store):
     def __init__(self, *, conditional: bool = True, clock: datetime | None = None) -> None:
         super().__init__("memory:")
         self.contents: dict[str, bytes] = {}
+        self.modified: dict[str, datetime] = {}
+        """When each key was written, where a clock was given."""
         self.requests: list[str] = []
         """Every primitive that was called, such as `size v1/…`."""
         self.down = False
@@ -50,34 +54,45 @@ class MemoryStore(Store):
             raise NotFound(key)
         return io.BytesIO(self.contents[key])
 
-    def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
+    def _put(self, key: str, payload: Payload, *, if_absent: bool = False, if_version: str | None = None) -> bool:
         self._request("put", key)
         with payload.open() as stream:
             data = stream.read()
         with self._lock:
             if if_absent and self._conditional and key in self.contents:
                 return False
+            if if_version is not None and self._conditional and self._version(key) != if_version:
+                return False
             self.contents[key] = data
+            self.modified[key] = self._clock or EPOCH
             return True
 
-    def _size(self, key: str) -> int | None:
-        self._request("size", key)
-        return len(self.contents[key]) if key in self.contents else None
+    def _version(self, key: str) -> str:
+        return Digest.of(self.contents[key]).hex if key in self.contents else "none"
 
-    def _list(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+    def _stat(self, key: str) -> Stat | None:
+        self._request("size", key)
+        if key not in self.contents:
+            return None
+        return Stat(len(self.contents[key]), self.modified.get(key, EPOCH), self._version(key))
+
+    def _list(self, prefix: str, *, deep: bool) -> Iterator[Listed]:
         self._request("list", prefix)
         found = {}
-        for key, data in self.contents.items():
+        for key, data in list(self.contents.items()):
             if key.startswith(prefix):
                 head, slash, _ = key[len(prefix) :].partition("/")
-                found[key if deep or not slash else f"{prefix}{head}/"] = len(data) if deep or not slash else 0
-        yield from found.items()
+                if deep or not slash:
+                    found[key] = Listed(key, len(data), self.modified.get(key, EPOCH))
+                else:
+                    found[f"{prefix}{head}/"] = Listed(f"{prefix}{head}/")
+        yield from found.values()
 
     def _delete(self, key: str) -> None:
         self._request("delete", key)
         self.contents.pop(key, None)
 
-    def _server_time(self) -> datetime | None:
+    def server_time(self) -> datetime | None:
         self._request("time", "")
         return self._clock
 

@@ -15,7 +15,7 @@ from executor.evidence.divergence import Divergence
 from executor.evidence.predict import Prediction
 from executor.evidence.proof import Proof
 from executor.facts import Fact, Finding, Fingerprint, Outcome, OutputFile
-from executor.spec.canonical import Digest, canonical_bytes
+from executor.spec.canonical import Digest, canonical_bytes, sealed, unsealed
 from executor.spec.scalars import DigestField
 
 Status = Literal["succeeded", "failed", "interrupted"]
@@ -169,6 +169,8 @@ class Record(Fact):
     """This attempt against the reference, when there was one."""
     rerun: bool = False
     """Whether it was made by `rerun`."""
+    archived: tuple[str, ...] = ()
+    """What else a rerun needs and the store keeps: `image`, `data.<name>`, each found from its manifest, a blob."""
     created: datetime
     """When the record was written, UTC."""
 
@@ -191,15 +193,20 @@ class Record(Fact):
         return found
 
     def to_json(self) -> bytes:
-        """The bytes that are stored: indented JSON, keys sorted, one line feed at the end."""
-        plain = json.loads(self.model_dump_json())
-        return (json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        """The bytes that are stored: indented JSON, keys sorted, that begins with the digest of the rest."""
+        return sealed(json.loads(self.model_dump_json()))
 
     @classmethod
     def from_json(cls, data: bytes, key: str) -> Record:
-        """Read stored bytes; `key` says whose they are. Raises `CorruptObject` for anything that is no record."""
+        """Read stored bytes; `key` says whose they are.
+
+        Raises `CorruptObject` for anything that is no record, and for one whose seal is broken.
+        """
+        body, expected, observed = unsealed(data)
+        if expected != observed:
+            raise CorruptObject(key, expected=f"a record with {expected}", observed=str(observed))
         try:
-            return cls.model_validate_json(data)
+            return cls.model_validate_json(body)
         except ValidationError as error:
             raise CorruptObject(key, expected="a record", observed=count(error.error_count(), "wrong field")) from error
 

@@ -20,6 +20,7 @@ SPEC_TAG = b"executor/spec/v1\n"
 """Prefix of the bytes whose sha256 is the spec hash."""
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
+_SEAL = re.compile(rb'\{\n "seal": "(sha256:[0-9a-f]{64})",\n')
 CHUNK = 1 << 20
 """Bytes read at a time wherever a stream is hashed."""
 
@@ -73,6 +74,22 @@ def canonical_bytes(value: Any) -> bytes:
 def spec_hash(identity: Mapping[str, Any]) -> Digest:
     """Digest of the tagged canonical bytes: the spec hash, or the experiment key when `gpu` is left out."""
     return Digest.of(SPEC_TAG + canonical_bytes(identity))
+
+
+def sealed(document: Mapping[str, Any]) -> bytes:
+    """Indented JSON, keys sorted, that begins with the digest of the rest: a flipped bit anywhere in it shows."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+    body = (text + "\n").encode()
+    return b'{\n "seal": "' + str(Digest.of(body)).encode() + b'",\n' + body.removeprefix(b"{\n")
+
+
+def unsealed(data: bytes) -> tuple[bytes, Digest | None, Digest | None]:
+    """Bytes without their seal, the digest that the seal names and the digest they have; no digests without a seal."""
+    match = _SEAL.match(data)
+    if match is None:
+        return data, None, None
+    body = b"{\n" + data[match.end() :]
+    return body, Digest.parse(match[1].decode()), Digest.of(body)
 
 
 def _plain(value: Any) -> Any:

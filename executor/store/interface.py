@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from executor.errors import CorruptObject, NotFound, StoreUnreachable
 from executor.facts import Fact
-from executor.spec.canonical import SPEC_TAG, Digest, canonical_bytes
+from executor.spec.canonical import SPEC_TAG, Digest, sealed, unsealed
 from executor.store import layout
 from executor.store.objects import ObjectStore
 from executor.store.transfer import (
@@ -82,7 +82,7 @@ class Store(ObjectStore):
         in_threads(self._send, (upload for upload in uploads if upload.size > _SMALL), _LARGE_WORKERS)
 
     def _send(self, payload: Payload) -> None:
-        self._put(layout.blob(payload.digest), payload, if_absent=False)
+        self._put(layout.blob(payload.digest), payload)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """Stream that raises `CorruptObject` at its end when the bytes are wrong; read it until it gives nothing."""
@@ -121,7 +121,8 @@ class Store(ObjectStore):
             found = dict(zip(sizes, in_threads(self.blob_size, sizes, _SMALL_WORKERS), strict=True))
             return [digest for digest, size in sizes.items() if found[digest] != size]
         shards = sorted({f"{layout.BLOBS}/{digest.hex[:2]}/" for digest in sizes})
-        present = dict(itertools.chain(*in_threads(lambda shard: list(self._list(shard, deep=True)), shards, 8)))
+        listed = itertools.chain(*in_threads(lambda shard: list(self._list(shard, deep=True)), shards, 8))
+        present = {one.key: one.size for one in listed}
         return [digest for digest, size in sizes.items() if present.get(layout.blob(digest)) != size]
 
     # Specs, records, references -----------------------------------------------------------------------------------
@@ -147,9 +148,9 @@ class Store(ObjectStore):
         """Hashes of the specs that have anything stored, those that start with `prefix` (hex digits), in any order."""
         if not re.fullmatch(r"[0-9a-f]{0,64}", prefix):
             return
-        for key, _ in self._list(f"{layout.RUNS}/{prefix}", deep=False):
+        for one in self._list(f"{layout.RUNS}/{prefix}", deep=False):
             with suppress(ValueError):  # whatever else lies there is not ours
-                yield Digest(key.removeprefix(f"{layout.RUNS}/").removesuffix("/"))
+                yield Digest(one.key.removeprefix(f"{layout.RUNS}/").removesuffix("/"))
 
     def put_record(self, spec_hash: Digest, attempt: str, data: bytes) -> None:
         """Keep an attempt's record: the same bytes again are fine, others are a `UsageError`."""
@@ -169,7 +170,8 @@ class Store(ObjectStore):
 
     def _attempts(self, spec_hash: Digest) -> tuple[list[str], list[str]]:
         folder = f"{layout.run(spec_hash)}/attempts/"
-        ids = sorted(key[len(folder) : -1] for key, _ in self._list(folder, deep=False) if key.endswith("/"))
+        keys = (one.key for one in self._list(folder, deep=False))
+        ids = sorted(key[len(folder) : -1] for key in keys if key.endswith("/"))
         sizes = in_threads(lambda name: self._size(f"{folder}{name}/record.json"), ids, 8)
         records = dict(zip(ids, sizes, strict=True))
         return [name for name in ids if records[name] is not None], [name for name in ids if records[name] is None]
@@ -182,7 +184,7 @@ class Store(ObjectStore):
         """Name the reference attempt of a spec unless it has one; returns the id that is the reference now."""
         layout.attempt(spec_hash, attempt)  # refuses what is not an id
         key = f"{layout.run(spec_hash)}/reference.json"
-        return self._reference(key, self._create(key, canonical_bytes({"attempt": attempt})))
+        return self._reference(key, self._create(key, sealed({"attempt": attempt})))
 
     def reference(self, spec_hash: Digest) -> str | None:
         """Id of the reference attempt, None when no attempt has succeeded yet."""
@@ -194,12 +196,18 @@ class Store(ObjectStore):
 
     def _reference(self, key: str, data: bytes) -> str:
         try:
-            attempt = json.loads(data)["attempt"]
+            attempt = json.loads(self._unsealed(key, data))["attempt"]
         except (ValueError, TypeError, KeyError):
             attempt = None
         if not isinstance(attempt, str) or not layout.ATTEMPT.fullmatch(attempt):
             raise CorruptObject(f"{self.url}/{key}", expected='{"attempt": id}', observed=repr(data[:80]))
         return attempt
+
+    def _unsealed(self, key: str, data: bytes) -> bytes:
+        body, expected, observed = unsealed(data)
+        if expected != observed:
+            raise CorruptObject(f"{self.url}/{key}", expected=str(expected), observed=str(observed))
+        return body
 
     def put_diagnosis(self, spec_hash: Digest, attempt: str, data: bytes) -> None:
         """Keep what a diagnosis of an attempt found, beside its record; the first one stays."""
@@ -207,8 +215,9 @@ class Store(ObjectStore):
 
     def diagnosis(self, spec_hash: Digest, attempt: str) -> bytes | None:
         """What a diagnosis of an attempt found; none when there was none."""
+        key = f"{layout.attempt(spec_hash, attempt)}/diagnosis.json"
         try:
-            return self._read(f"{layout.attempt(spec_hash, attempt)}/diagnosis.json")
+            return self._unsealed(key, self._read(key))
         except NotFound:
             return None
 
@@ -232,7 +241,7 @@ class Store(ObjectStore):
         """Try what a run needs of the store; `now` is our clock, in UTC. Never raises `StoreUnreachable`."""
         reachable, skew = False, None
         try:
-            theirs = self._server_time()
+            theirs = self.server_time()
             reachable, skew = True, (now - theirs).total_seconds() if theirs else None
             conditional = self.probe()
         except StoreUnreachable as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from executor.errors import NotFound, StoreUnreachable, UsageError
 from executor.store.interface import Store
+from executor.store.objects import Listed, Stat
 from executor.store.transfer import Payload, write_whole
 
 _SCRATCH = ".part"
@@ -48,12 +51,23 @@ class LocalStore(Store):
         with self._errors(key):
             return self._path(key).open("rb")
 
-    def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
+    def _put(self, key: str, payload: Payload, *, if_absent: bool = False, if_version: str | None = None) -> bool:
         with self._errors(key), payload.open() as stream:
             scratch = self._scratch()
             target = self._path(key)
+            if if_version is not None:
+                return self._swap(key, stream, if_version, scratch)
             target.parent.mkdir(parents=True, exist_ok=True)
             return write_whole(target, stream, if_absent=if_absent, scratch=scratch)
+
+    def _swap(self, key: str, stream: BinaryIO, version: str, scratch: Path) -> bool:
+        """Replace a version; whoever else swaps waits, and a plain put of the same key is no swap."""
+        with (scratch / "swap.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = self._stat(key)
+            if found is None or found.version != version:
+                return False
+            return write_whole(self._path(key), stream, scratch=scratch)
 
     def _scratch(self) -> Path:
         """The folder of unfinished files; made, and the store's with it, when this is the first put."""
@@ -66,19 +80,21 @@ class LocalStore(Store):
             raise StoreUnreachable(f"{self.url}: no folder can be made there", advice=_OTHER) from error
         return scratch
 
-    def _size(self, key: str) -> int | None:
+    def _stat(self, key: str) -> Stat | None:
         try:
             with self._errors(key):
-                return self._path(key).stat().st_size
+                found = self._path(key).stat()
         except NotFound:
             return None
+        version = f"{found.st_ino}-{found.st_ctime_ns}-{found.st_size}"
+        return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), version)
 
-    def _list(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+    def _list(self, prefix: str, *, deep: bool) -> Iterator[Listed]:
         folder, _, start = prefix.rpartition("/")
         with self._errors(prefix):
             yield from self._walk(self._path(folder), start, deep=deep)
 
-    def _walk(self, folder: Path, start: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+    def _walk(self, folder: Path, start: str, *, deep: bool) -> Iterator[Listed]:
         if not folder.is_dir():
             self._answer()
             return
@@ -86,12 +102,10 @@ class LocalStore(Store):
             key = path.relative_to(self._root).as_posix()
             if not path.name.startswith(start) or key == _SCRATCH:
                 continue
-            if not path.is_dir():
-                yield key, path.stat().st_size
-            elif deep:
-                yield from self._walk(path, "", deep=True)
-            else:
-                yield f"{key}/", 0
+            if path.is_dir():
+                yield from self._walk(path, "", deep=True) if deep else (Listed(f"{key}/"),)
+            elif found := self._stat(key):  # else it was removed in the meantime
+                yield Listed(key, found.size, found.modified)
 
     def _delete(self, key: str) -> None:
         with self._errors(key):

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from executor.errors import NotFound, StoreUnreachable, UsageError
 from executor.spec.canonical import Digest
@@ -23,12 +23,36 @@ DOCUMENT_LIMIT = 256 << 20
 """Bytes of the largest spec, record or log segment that is read into memory."""
 
 
+class Stat(NamedTuple):
+    """What a store says of an object without giving its bytes."""
+
+    size: int
+    """Bytes."""
+    modified: datetime
+    """When it was written, by the store's clock."""
+    version: str
+    """Another one after each write of other bytes: an ETag, or what a file system tells of a file."""
+
+
+class Listed(NamedTuple):
+    """One line of a listing."""
+
+    key: str
+    """The key; of a listing that is not deep also the common start of several, which ends with `/`."""
+    size: int = 0
+    """Bytes; 0 for a common start."""
+    modified: datetime | None = None
+    """When it was written, by the store's clock; none for a common start."""
+
+
 class ObjectStore(ABC):
     """Bytes under keys, whole or not there, below one URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         """The URL that opens this store again."""
+        self.single_writer = False
+        """Whether the user vouches that nobody else writes: then a store may ignore conditions."""
 
     # What a backend gives -----------------------------------------------------------------------------------------
 
@@ -37,34 +61,70 @@ class ObjectStore(ABC):
         """Stream of an object's bytes; raises `NotFound`."""
 
     @abstractmethod
-    def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
-        """Store an object whole or not at all; with `if_absent`, False when the key may exist already."""
+    def _put(self, key: str, payload: Payload, *, if_absent: bool = False, if_version: str | None = None) -> bool:
+        """Store an object whole or not at all.
+
+        With `if_absent`, False when the key may exist already; with `if_version`, False when the object is no longer
+        that version. An answer that was lost can make it False although it was us.
+        """
 
     @abstractmethod
-    def _size(self, key: str) -> int | None:
-        """Bytes of an object, None when there is none."""
+    def _stat(self, key: str) -> Stat | None:
+        """What is known of an object, None when there is none."""
 
     @abstractmethod
-    def _list(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, int]]:
-        """Keys that start with `prefix` and their sizes, in any order; not `deep`: cut after the next `/`, size 0."""
+    def _list(self, prefix: str, *, deep: bool) -> Iterator[Listed]:
+        """Keys that start with `prefix`, in any order; not `deep`: cut after the next `/`."""
 
     @abstractmethod
     def _delete(self, key: str) -> None:
         """Remove an object; no error when there is none."""
 
-    def _server_time(self) -> datetime | None:
+    def server_time(self) -> datetime | None:
         """The store's clock, None when it has none of its own; raises `StoreUnreachable` when it does not answer."""
         return None
 
     # What follows from that ------------------------------------------------------------------------------------------
 
-    def objects(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Every key below this store's URL that starts with `prefix`, and its size in bytes, in any order."""
+    def objects(self, prefix: str = "") -> Iterator[Listed]:
+        """Every key below this store's URL that starts with `prefix`, in any order."""
         return self._list(prefix, deep=True)
 
     def open_object(self, key: str) -> BinaryIO:
         """Bytes of any object by its key, not verified; raises `NotFound`."""
         return self._open(key)
+
+    def document(self, key: str) -> tuple[bytes, str]:
+        """A small object that changes, and its version; raises `NotFound`."""
+        for _ in range(5):
+            stat = self._stat(key)
+            data = self._read(key)
+            if stat and (after := self._stat(key)) and after.version == stat.version:
+                return data, stat.version
+        raise StoreUnreachable(f"{self.url}/{key}: it changes faster than it can be read", advice="try again")
+
+    def create(self, key: str, data: bytes) -> bytes:
+        """Put a small object unless the key exists; returns what is stored there now."""
+        return self._create(key, data)
+
+    def replace(self, key: str, data: bytes, version: str) -> bool:
+        """Put a small object in the place of that version (compare and swap); False when it was another by then.
+
+        `data` must be bytes that nobody else would write: a lost answer is told from a lost race by reading back.
+        """
+        if self._put(key, Payload.of_bytes(data, key), if_version=version):
+            return True
+        with suppress(NotFound):
+            return self._read(key) == data
+        return False
+
+    def overwrite(self, key: str, data: bytes) -> None:
+        """Put a small object whatever is there: only for what one process owns, and is no evidence."""
+        self._put(key, Payload.of_bytes(data, key))
+
+    def remove(self, key: str) -> None:
+        """Remove an object; no error when there is none."""
+        self._delete(key)
 
     def probe(self) -> bool:
         """Write, write again without overwriting, read, remove; True when the second write was refused."""
@@ -75,12 +135,19 @@ class ObjectStore(ABC):
         finally:
             self._delete(key)
 
+    def _size(self, key: str) -> int | None:
+        stat = self._stat(key)
+        return stat.size if stat else None
+
     def _read(self, key: str) -> bytes:
         with self._open(key) as stream:
             return read_at_most(stream, f"{self.url}/{key}", DOCUMENT_LIMIT)
 
     def _create(self, key: str, data: bytes) -> bytes:
         """Put unless the key exists; returns what is stored, since a lost answer can hide that it was us."""
+        if self.single_writer:  # the store may ignore the condition, so it is looked first
+            with suppress(NotFound):
+                return self._read(key)
         for _ in range(3):
             if self._put(key, Payload.of_bytes(data, key), if_absent=True):
                 return data

@@ -38,6 +38,7 @@ from executor.errors import NotFound, StoreUnreachable, UsageError
 from executor.log import get_logger
 from executor.spec.canonical import CHUNK
 from executor.store.interface import Store
+from executor.store.objects import Listed, Stat
 from executor.store.transfer import Payload
 
 if TYPE_CHECKING:
@@ -137,25 +138,25 @@ class S3Store(Store):
         extra = {"Range": f"bytes={start}-"} if start else {}
         return self._s3.get_object(**self._at(key), **extra)["Body"]
 
-    def _put(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
+    def _put(self, key: str, payload: Payload, *, if_absent: bool = False, if_version: str | None = None) -> bool:
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_version} if if_version is not None else {}
         if payload.size <= MULTIPART:
-            return self._call(lambda: self._put_once(key, payload, if_absent=if_absent))
-        if if_absent:
+            return self._call(lambda: self._put_once(key, payload, condition))
+        if condition:
             raise ValueError(f"{key}: too large for a conditional put")
         self._put_parts(key, payload)
         return True
 
-    def _put_once(self, key: str, payload: Payload, *, if_absent: bool) -> bool:
-        condition = {"IfNoneMatch": "*"} if if_absent else {}
+    def _put_once(self, key: str, payload: Payload, condition: Mapping[str, str]) -> bool:
         checksum = base64.b64encode(bytes.fromhex(payload.digest.hex)).decode()
         with payload.open() as stream:
             body = stream.read()
         try:
             self._s3.put_object(**self._at(key), Body=body, ChecksumSHA256=checksum, **condition)
         except ClientError as error:
-            if _status(error) != 412:
-                raise
-            return False
+            if _status(error) == 412 or (_status(error) == 404 and "IfMatch" in condition):
+                return False
+            raise
         return True
 
     def _put_parts(self, key: str, payload: Payload) -> None:
@@ -205,20 +206,21 @@ class S3Store(Store):
         except (ClientError, BotoCoreError):
             return False
 
-    def _size(self, key: str) -> int | None:
+    def _stat(self, key: str) -> Stat | None:
         try:
-            return int(self._call(lambda: self._s3.head_object(**self._at(key)))["ContentLength"])
+            found = self._call(lambda: self._s3.head_object(**self._at(key)))
         except NotFound:
             return None
+        return Stat(int(found["ContentLength"]), found["LastModified"], found["ETag"])
 
-    def _list(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, int]]:
+    def _list(self, prefix: str, *, deep: bool) -> Iterator[Listed]:
         request = {"Bucket": self._bucket, "Prefix": self._prefix + prefix} | ({} if deep else {"Delimiter": "/"})
         while True:
             page = self._call(lambda: self._s3.list_objects_v2(**request))
             for item in page.get("Contents", ()):
-                yield item["Key"].removeprefix(self._prefix), item["Size"]
+                yield Listed(item["Key"].removeprefix(self._prefix), item["Size"], item["LastModified"])
             for item in page.get("CommonPrefixes", ()):
-                yield item["Prefix"].removeprefix(self._prefix), 0
+                yield Listed(item["Prefix"].removeprefix(self._prefix))
             if not page["IsTruncated"]:
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
@@ -226,7 +228,8 @@ class S3Store(Store):
     def _delete(self, key: str) -> None:
         self._call(lambda: self._s3.delete_object(**self._at(key)))
 
-    def _server_time(self) -> datetime | None:
+    def server_time(self) -> datetime | None:
+        """The server's clock, from the date of its answer."""
         answer = self._call(self._look)
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         return parsedate_to_datetime(date) if date else None

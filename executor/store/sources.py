@@ -27,9 +27,8 @@ def fetch_prefix(url: str, target: Path, env: Mapping[str, str], progress: Progr
         tell(_download(store, key, target / key))
 
     try:
-        keys = [
-            key for key, size in store.objects() if size or not key.endswith("/")
-        ]  # "a/" is a folder of S3 consoles
+        # "a/" is a folder of S3 consoles
+        keys = [one.key for one in store.objects() if one.size or not one.key.endswith("/")]
         if not keys:
             raise NotFound(f"{url}: no objects there", advice="check the bucket and the prefix")
         if bad := [key for key in keys if not _is_path(key)]:

@@ -86,7 +86,7 @@ def test_unfinished_files_are_not_listed(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.put_bytes(b"x")
     (tmp_path / ".part" / "left-over").write_bytes(b"half")
-    assert [size for _, size in store.objects()] == [1]
+    assert [one.size for one in store.objects()] == [1]
 
 
 def test_absent_is_not_found(tmp_path: Path) -> None:
