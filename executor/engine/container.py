@@ -23,8 +23,9 @@ import urllib3.exceptions
 
 from executor.engine.answers import engine_facts, image_facts, registry_error
 from executor.engine.interface import DEFAULT_ADDRESS, LogSink, Progress, name_and_tag
-from executor.engine.outcome import at_end, never_started, vanished
+from executor.engine.outcome import at_end, never_started, restarted, vanished
 from executor.engine.plan import LABEL, REPORT, Plan
+from executor.engine.pump import LogPump
 from executor.engine.remote import packed, unpack
 from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound
 from executor.facts import EngineFacts, ImageFacts, Outcome
@@ -34,8 +35,6 @@ STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
-SILENT_AFTER = 30
-"""Seconds without a byte after which a stream that should have ended is given up."""
 _NO_PROGRAM = re.compile(r'exec: "|executable file|open executable')
 """How runc and crun say that the program itself is at fault."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -157,7 +156,7 @@ class DockerEngine:
                 container = self._create(plan.bare(tuple(plan.request["Cmd"])))
             self._same_image(container, image)
             with self._border():
-                pump = _LogPump(self._api, container, log)
+                pump = LogPump(self._api, container, log, (docker.errors.DockerException, *_LOST))
             problem = self._start(container)
             if problem is not None:
                 return never_started(problem, self._now()), inside
@@ -226,10 +225,10 @@ class DockerEngine:
             raise EngineUnreachable(f"{self.address}: lost while starting the run: {_reason(error)}") from error
         return None
 
-    def _finish(self, container: str, timeout: int | None, pump: _LogPump, stop: threading.Event) -> Outcome:
+    def _finish(self, container: str, timeout: int | None, pump: LogPump, stop: threading.Event) -> Outcome:
         pump.start()
-        ended = threading.Event()
-        threading.Thread(target=self._await_end, args=(container, ended), daemon=True).start()
+        ended, lost = threading.Event(), threading.Event()
+        threading.Thread(target=self._await_end, args=(container, ended, lost), daemon=True).start()
         deadline = None if timeout is None else time.monotonic() + timeout
         timed_out = interrupted = False
         while not ended.wait(0.05):
@@ -242,10 +241,12 @@ class DockerEngine:
         state = self._final_state(container)
         if state is None:
             return vanished(self._now())
+        if lost.is_set() and not state.get("Running") and not self._kept_it(container):
+            return restarted(state)
         return at_end(state, timeout=timeout if timed_out else None, interrupted=interrupted)
 
-    def _await_end(self, container: str, ended: threading.Event) -> None:
-        """Set `ended` when the container no longer runs, or the engine is lost for good."""
+    def _await_end(self, container: str, ended: threading.Event, lost: threading.Event) -> None:
+        """Set `ended` when the container no longer runs, or the engine is lost for good; `lost` when it ever was."""
         silent_since: float | None = None
         while True:
             try:
@@ -256,11 +257,23 @@ class DockerEngine:
             except docker.errors.NotFound:
                 break
             except (docker.errors.DockerException, *_LOST):
+                lost.set()
                 silent_since = silent_since or time.monotonic()
                 if time.monotonic() - silent_since > LOST_AFTER:
                     break
                 time.sleep(0.5)
         ended.set()
+
+    def _kept_it(self, container: str) -> bool:
+        """Whether the engine that was lost is known not to have ended the container by its own restart.
+
+        It lets containers live through one, or it still remembers the start, which it would have forgotten.
+        """
+        with self._border():
+            if self._api.info().get("LiveRestoreEnabled"):
+                return True
+            mine = {"container": container, "event": "start"}
+            return any(True for _ in self._api.events(since=1, until=self._now(), filters=mine))
 
     def _stop(self, container: str) -> None:
         with self._border(), contextlib.suppress(docker.errors.NotFound):
@@ -286,45 +299,6 @@ class DockerEngine:
         """Kill and remove a container; one that is gone already is fine."""
         with self._border(), contextlib.suppress(docker.errors.NotFound):
             self._api.remove_container(container, force=True, v=True)
-
-
-class _LogPump(threading.Thread):
-    """Carries all that the program prints to a sink: attached before the start, it makes the program wait for us.
-
-    The engine's own log file is bounded and forgets; it only helps when the stream broke with the engine.
-    """
-
-    def __init__(self, api: docker.APIClient, container: str, sink: LogSink) -> None:
-        super().__init__(daemon=True)
-        self._api, self._container, self._sink = api, container, sink
-        self._seen, self._ended, self._given_up = 0, 0.0, False
-        self._stream = api.attach(container, stream=True, logs=False)
-
-    def run(self) -> None:
-        """Follow the stream to its end, which need not be the container's."""
-        with contextlib.suppress(docker.errors.DockerException, *_LOST):
-            for piece in self._stream:
-                if self._given_up:
-                    return
-                self._seen += len(piece)
-                self._sink(piece)
-        self._ended = time.monotonic()
-
-    def finish(self, ended: float) -> None:
-        """After the container ended at monotonic time `ended`: take the rest, as long as there is any."""
-        seen = -1
-        while self.is_alive() and self._seen > seen:
-            seen = self._seen
-            self.join(SILENT_AFTER)
-        self._given_up = self.is_alive()
-        if self._given_up or self._ended > ended - 1:
-            return
-        skip = self._seen
-        with contextlib.suppress(docker.errors.DockerException, *_LOST):
-            for piece in self._api.logs(self._container, stream=True, follow=False):
-                if len(piece) > skip:
-                    self._sink(piece[skip:])
-                skip = max(0, skip - len(piece))
 
 
 def _reason(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from executor.facts import Outcome
 
 LOST = "the engine was lost while the run went on"
+RESTARTED = "the engine was restarted while the run went on, which ended it"
 
 
 def never_started(problem: str, now: datetime) -> Outcome:
@@ -22,6 +23,17 @@ def vanished(now: datetime) -> Outcome:
     """The container is gone, and nobody saw its end."""
     reason = "the container was removed by someone else"
     return Outcome(exit_code=None, interrupted=True, reason=reason, started=now, finished=now)
+
+
+def restarted(state: Mapping[str, Any]) -> Outcome:
+    """The engine's restart ended the container: its exit status is an answer to a signal, not to the program's work."""
+    return Outcome(
+        exit_code=state["ExitCode"],
+        interrupted=True,
+        reason=RESTARTED,
+        started=_when(state["StartedAt"]),
+        finished=_when(state["FinishedAt"]),
+    )
 
 
 def at_end(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:

@@ -10,8 +10,10 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 Fault = str
-"""`lose`: forward, then hang up; `flip`: change one bit of the request's body; `cut`: break off half of the answer;
-`503`: answer that without forwarding."""
+"""`lose`: forward, then hang up; `flip`: change one bit of the request's body; `rot`: one of the answer's; `cut`: break
+off half of the answer;
+`reset`: hang up without forwarding; a status such as `503` or `403`: answer that without forwarding."""
+REASONS = {"403": "Forbidden", "409": "Conflict", "500": "Internal Server Error", "503": "Slow Down"}
 
 
 class FaultProxy:
@@ -37,15 +39,20 @@ class FaultProxy:
                 self._answer(body, fault)
 
             def _answer(self, body: bytes, fault: Fault) -> None:
-                if fault == "503":
-                    self.wfile.write(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n")
+                if fault in REASONS:
+                    self.wfile.write(f"HTTP/1.1 {fault} {REASONS[fault]}\r\nContent-Length: 0\r\n\r\n".encode())
                     return
-                if fault == "flip":
+                if fault == "reset":
+                    self.close_connection = True
+                    return
+                if fault == "flip" and body:
                     body = body[:-1] + bytes([body[-1] ^ 1])
                 status, reason, headers, answer = self._forward(body)
                 if fault == "lose":
                     self.close_connection = True
                     return
+                if fault == "rot" and answer:
+                    answer = answer[:-1] + bytes([answer[-1] ^ 1])
                 head = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers) + "\r\n"
                 self.close_connection = fault == "cut"
                 self.wfile.write(head.encode() + (answer[: len(answer) // 2] if fault == "cut" else answer))

@@ -52,6 +52,10 @@ class Api:
         self.programs = {"/opt/bin/python3"}
         self.state: dict[str, Any] = dict(STATE)
         self.fails: dict[str, Exception] = {}
+        self.remembered: list[dict[str, str]] = []
+        """Events since the engine's own start."""
+        self.wait_fails: list[Exception] = []
+        """What the first waits raise."""
         self.kept: list[dict[str, str]] | None = None
         """Volumes."""
         self.there = Path()
@@ -104,6 +108,11 @@ class Api:
 
     def wait(self, container: str, *_: Any, **__: Any) -> Any:
         self._ask("wait", container)
+        if self.wait_fails:
+            raise self.wait_fails.pop(0)
+
+    def events(self, *_: Any, **__: Any) -> Any:
+        return iter(self.remembered)
 
     def attach(self, container: str, *_: Any, **__: Any) -> Any:
         self._ask("attach", container)
@@ -369,6 +378,20 @@ def test_a_container_that_someone_removed_was_interrupted(engine: DockerEngine, 
 
     outcome, _ = engine.run(planned(BARE), image, log=forget, stop=threading.Event())
     assert (outcome.exit_code, outcome.interrupted) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("lives", "remembered", "interrupted"),
+    [(False, [], True), (True, [], False), (False, [{"Action": "start"}], False)],
+    ids=["it was restarted", "it lets containers live", "only the connection was lost"],
+)
+def test_an_engine_that_was_lost_is_asked_whether_it_ended_the_run(
+    lives: bool, remembered: list[dict[str, str]], interrupted: bool, engine: DockerEngine, api: Api
+) -> None:
+    api.host["LiveRestoreEnabled"], api.remembered = lives, remembered
+    api.wait_fails = [requests.exceptions.ChunkedEncodingError("lost")]
+    outcome, _ = run(engine)
+    assert outcome.interrupted is interrupted
 
 
 def test_what_is_of_an_attempt_is_found_by_its_label(engine: DockerEngine, api: Api) -> None:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from executor.engine.outcome import at_end, never_started, vanished
+from executor.engine.outcome import at_end, never_started, restarted, vanished
 from tests.fakes import NOON
 
 STATE = {
@@ -59,3 +59,9 @@ def test_times_with_an_offset_are_the_same_moment() -> None:
     found = at_end(state, timeout=None, interrupted=False)
     assert found.started == datetime(2026, 1, 1, 12, 0, 0, 500_000, UTC)
     assert found.runtime_s == 0.5
+
+
+def test_an_end_by_the_restart_of_the_engine_is_never_a_success() -> None:
+    found = restarted(STATE)
+    assert (found.exit_code, found.interrupted) == (0, True)
+    assert "restarted" in found.reason
