@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-determinism test-gpu check bench bench-diagnosis image engine data fix docs lock clean
+.PHONY: demo test test-determinism test-faults test-gpu check bench bench-diagnosis image engine data fix docs lock clean
 
 demo: image data
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
@@ -15,6 +15,11 @@ test: image data
 # every source of nondeterminism, with the contract and without it: about half an hour
 test-determinism: image
 	EXECUTOR_TEST_ALL=1 $(BIN)/pytest tests/determinism
+
+# every failure that can be injected here, on the real engine and the real S3 server: about an hour
+test-faults: image
+	scripts/packages.sh strace faketime
+	EXECUTOR_TEST_ALL=1 $(BIN)/pytest tests/faults
 
 # needs an NVIDIA GPU, its container toolkit and the image torch-cuda
 test-gpu: $(READY) engine

@@ -6,6 +6,8 @@ A programmer's mistake stays a `ValueError` or `RuntimeError`; a failing user pr
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,6 +84,20 @@ class UsageError(ExecutorError):
     """The command was asked for something that makes no sense."""
 
     exit_code = 2
+
+
+class QueryError(UsageError):
+    """An expression that asks for runs cannot be read; `at` says where it goes wrong, from 0."""
+
+    def __init__(self, expression: str, at: int, problem: str, *, advice: str = "") -> None:
+        start = max(0, at - 60)
+        shown = re.sub(r"\s", " ", expression[start : at + 40])
+        super().__init__(f"{problem}\n  {shown}\n  {' ' * (at - start)}^", advice=advice)
+        self.expression, self.at, self.problem = expression, at, problem
+
+    def as_json(self) -> dict[str, Any]:
+        """Adds the expression and the place in it to the base shape."""
+        return super().as_json() | {"expression": self.expression, "at": self.at, "problem": self.problem}
 
 
 class UncommittedChanges(UsageError):
@@ -166,6 +182,10 @@ class StoreUnreachable(Unreachable):
     """The store did not answer, or refused us."""
 
 
+class Retained(StoreUnreachable):
+    """The store must keep this object for now: a lock on it forbids to remove it."""
+
+
 class Unpublished(StoreUnreachable):
     """A run has ended and its result lies safely on this machine, not yet in the store."""
 
@@ -176,6 +196,22 @@ class Unpublished(StoreUnreachable):
     def as_json(self) -> dict[str, Any]:
         """Adds what ran and where its result lies to the base shape."""
         return super().as_json() | {"spec_hash": self.spec_hash, "attempt": self.attempt, "folder": self.folder}
+
+
+class DiskFailed(Unreachable):
+    """A disk of this machine does not take what is written to it."""
+
+    @staticmethod
+    def of(error: OSError) -> DiskFailed:
+        """The system's error in our words: `DiskFull`, or another problem with a disk."""
+        where, reason = error.filename or "a disk of this machine", error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFull(f"{where}: {reason}", advice="make room on this disk")
+        return DiskFailed(f"{where}: {reason}", advice="check this disk")
+
+
+class DiskFull(DiskFailed):
+    """There is no room left on a disk of this machine."""
 
 
 class EngineUnreachable(Unreachable):

@@ -93,6 +93,10 @@ class HostFacts(Fact):
     """Host clock, UTC."""
 
 
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What registries call the architectures that `uname -m` names otherwise."""
+
+
 def is_local(address: str) -> bool:
     """Whether the engine at this address runs its containers on this machine."""
     return address.startswith(("unix:", "tcp://127.", "tcp://localhost", "http+unix:"))
@@ -124,6 +128,11 @@ class EngineFacts(Fact):
     def local(self) -> bool:
         """Whether its containers run on this machine, and see this machine's folders."""
         return is_local(self.address)
+
+    @property
+    def platform(self) -> str:
+        """Its architecture as registries spell it: `amd64`, `arm64`."""
+        return ARCHITECTURES.get(self.architecture, self.architecture)
 
 
 class ImageFacts(Fact):
@@ -195,6 +204,8 @@ class Outcome(Fact):
     exit_code: int | None
     """Of the user's program; none when it never started or its end was not seen."""
     oom_killed: bool = False
+    disk_full: bool = False
+    """Whether it wrote as much as it may, though it may have ended well."""
     timed_out: bool = False
     interrupted: bool = False
     """Stopped by us on Ctrl-C or SIGTERM, or lost with the engine."""

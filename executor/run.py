@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 
 from executor.engine.how import WATCHED, How
@@ -15,12 +17,19 @@ from executor.errors import EngineUnreachable, NotFound
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
+from executor.steps import signing
+from executor.steps.archiving import archive
+from executor.steps.attest import ready_to_sign, trusted_result
+from executor.steps.disk import watched
 from executor.steps.foresee import foresee
 from executor.steps.history import finished, spec_of
+from executor.steps.holding import Free, hold
 from executor.steps.listen import listen
 from executor.steps.prepare import place, ready, take_inputs, write_control
-from executor.steps.publish import Ended, publish
+from executor.steps.publish import publish
+from executor.steps.recorded import Ended
 from executor.steps.report import heard
+from executor.steps.secrets import laid_out
 from executor.steps.site import Site
 from executor.steps.tool import Bench
 from executor.steps.workspace import Workspace, open_workspace, sweep
@@ -61,12 +70,31 @@ class Result:
 
 
 def submit(spec: Spec, site: Site, options: Options) -> Result:
-    """Answer from the store when the spec has succeeded before, else run it."""
+    """Answer from the store when the spec has succeeded before, else run it; one executor at a time does."""
     _tidy(site)
-    known = finished(site.store, spec.hash)
+    find = _finder(site, options)
+    known = find(spec.hash)
     if known and not options.force:
-        return Result(known, cached=True, url=site.store.attempt_url(spec.hash, known.attempt))
-    return execute(spec, site, options, reference=known, rerun=False)
+        return _cached(known, spec, site, options)
+    with hold(spec.hash, site, known, find, wait=options.wait, force=options.force) as held:
+        if held.known and not options.force:
+            return _cached(held.known, spec, site, options)
+        if held.inherited:
+            _tidy(site)  # of whoever was killed while we waited
+        return execute(spec, site, options, held, reference=held.known, rerun=False)
+
+
+def _finder(site: Site, options: Options) -> Callable[[Digest], Record | None]:
+    """Finds the result of a spec that counts: whatever is whole, or only what a trusted key signed."""
+    if options.require_signed:
+        return partial(trusted_result, site, needed=not options.force)
+    return partial(finished, site.store)
+
+
+def _cached(known: Record, spec: Spec, site: Site, options: Options) -> Result:
+    """The result that there is; what is to be archived of it is, if it was not yet."""
+    archive(spec, site, options.archive, known.fingerprint.image)
+    return Result(known, cached=True, url=site.store.attempt_url(known.spec_hash, known.attempt))
 
 
 def rerun(spec_hash: Digest, site: Site, options: Options) -> Result:
@@ -75,26 +103,35 @@ def rerun(spec_hash: Digest, site: Site, options: Options) -> Result:
     Raises `NotFound` when no attempt of it has succeeded.
     """
     _tidy(site)
-    reference = finished(site.store, spec_hash)
+    reference = _finder(site, options)(spec_hash)
     if reference is None:
         raise NotFound(
             f"{spec_hash.hex[:12]}: no attempt of this spec has succeeded and is whole in the store",
             advice="a rerun needs a result to be held against; `executor show` says how the attempts ended",
         )
-    return execute(spec_of(site.store, reference), site, options, reference=reference, rerun=True)
+    free = Free(site.new_attempt())
+    return execute(spec_of(site.store, reference), site, options, free, reference=reference, rerun=True)
 
 
-def execute(spec: Spec, site: Site, options: Options, *, reference: Record | None, rerun: bool) -> Result:
+def execute(spec: Spec, site: Site, options: Options, held: Free, *, reference: Record | None, rerun: bool) -> Result:
     """Run `spec` once and return the record that was stored: contents first, the record last.
 
     A failing program is a record; only our own failures raise.
     """
+    ready_to_sign(site)
     if options.twin:
         twins(spec, site, options, options.twin)
-    with open_workspace(site.home, site.new_attempt()) as space, site.stop.put_off() as stop:
+    room = spec.resources.disk
+    with (
+        open_workspace(site.home, held.attempt, disk=room, environment=site.environment) as space,
+        site.stop.put_off() as stop,
+    ):
         ended = perform(spec, site, options, space, stop, reference=reference, rerun=rerun)
+        ended = replace(ended, lease=held.findings(), require_signed=options.require_signed)
+        if ended.outcome.interrupted:
+            held.release()  # at once: to keep what it left can take long
         site.reporter.stage("keeping the result")
-        with space.kept_on_failure():
+        with space.kept_on_failure(spec.hash):
             record = publish(ended, space, site)
     return Result(record, cached=False, url=site.store.attempt_url(spec.hash, record.attempt))
 
@@ -105,25 +142,28 @@ def perform(
     """Run `spec` once in `space`, and keep nothing yet.
 
     (1) The environment is checked against the spec, and against the reference's for a rerun; the image is in the
-    engine. (2) Code and data are what the spec names. (3) A rerun's outcome is predicted. (4) The plan says exactly
-    what the engine is asked. (5) It runs. (6) What the container saw of itself agrees.
+    engine. (2) Code and data are what the spec names; what is asked for is archived. (3) A rerun's outcome is
+    predicted. (4) The plan says exactly what the engine is asked. (5) It runs. (6) What the container saw agrees.
     """
     tell, attempt, how = site.reporter.stage, space.folder.name, options.how
-    before, allow = reference if rerun else None, options.allow
+    before, allow, secrets = reference if rerun else None, options.allow, site.secrets.only(spec.secrets)
     tell(f"checking the environment, image {spec.image.pinned}")
-    here = ready(spec, site, allow, before)  # (1)
+    here = ready(spec, site, allow, before).on(space.disk)  # (1)
     tell("inputs")
     inputs = take_inputs(spec, site, space, reference)  # (2)
+    archive(spec, site, options.archive, here.image, inputs)  # before the run: what cannot be had is known at once
     placement = place(spec, here, space, inputs.folders, cpus=how.cpus)
     bench, predicted = Bench(here.image, placement), None
     if before and options.predict:
         predicted = foresee(spec, before, here, bench, options, space, site)  # (3)
-    plan = make_plan(spec, placement, how, allow=allow)  # (4)
-    write_control(plan, site.inside, space)
-    tell(f"running, attempt {attempt}")
-    with listen(spec, space, site) as listener:
-        outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=stop)  # (5)
-    outcome = listener.heard(outcome)
+    with laid_out(secrets, attempt, local=here.local) as files:
+        plan = make_plan(spec, replace(placement, secrets=files), how, allow=allow)  # (4)
+        write_control(plan, site.inside, space)
+        tell(f"running, attempt {attempt}")
+        signing.warm()  # while the container runs
+        with listen(spec, space, site) as listener, watched(space.disk, stop) as watch:
+            outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=watch.stop)  # (5)
+    outcome = watch.judged(listener.heard(outcome))
     seen = heard(spec, here, space.report, inside=inside, reference=before, allow=allow,
                  varied=bool(how.varied))  # fmt: skip  # (6)
     able = bench if inside else None

@@ -50,8 +50,11 @@ def attempt(
     from executor.run import perform  # which runs twins before it runs
 
     quiet = replace(site, reporter=Trying(site.reporter))
-    tried = replace(options, how=how, predict=False, twin=None)
-    with open_workspace(site.home, site.new_attempt()) as space, site.stop.put_off() as stop:
+    tried = replace(options, how=how, predict=False, twin=None, archive=frozenset())
+    with (
+        open_workspace(site.home, site.new_attempt(), disk=spec.resources.disk, environment=site.environment) as space,
+        site.stop.put_off() as stop,
+    ):
         ended = perform(spec, quiet, tried, space, stop, reference=reference, rerun=reference is not None)
         collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), OutputLimits())
         captured = operations(space.report, process) if how.capture is not None else []

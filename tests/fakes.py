@@ -13,7 +13,7 @@ from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from executor.engine.interface import LogSink
+from executor.engine.interface import Credentials, LogSink
 from executor.engine.interface import Progress as EngineProgress
 from executor.engine.oci import Manifest
 from executor.engine.plan import Plan
@@ -120,6 +120,9 @@ class FakeEngine:
         self.names: dict[str, Digest] = {}
         """What `tag` named."""
         self.loaded = b""
+        self.saved = b""
+        """What `save` gives."""
+        self.logins: dict[str, Credentials] = {}
 
     def observe(self) -> EngineFacts:
         return self.facts
@@ -157,6 +160,12 @@ class FakeEngine:
             index = tar.extractfile("index.json")
             assert index is not None
             self.digests.update(Digest.parse(entry["digest"]) for entry in json.load(index)["manifests"])
+
+    def save(self, image: ImageFacts) -> Iterator[bytes]:
+        yield self.saved
+
+    def credentials(self, registry: str) -> Credentials | None:
+        return self.logins.get(registry)
 
     def tag(self, image: ImageFacts, name: str) -> None:
         self.names[name] = image.digest

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from executor.cli.output import table
+from executor.cli.output import size, table
 from executor.errors import count
 
 WIDTH = 100
@@ -37,6 +37,11 @@ def _asked(spec: Mapping[str, Any], hints: Mapping[str, Any]) -> Iterator[tuple[
     for name, digest in spec["data"].items():
         yield "data", f"{name}  {digest}  {hints['sources'].get(name, '')}".rstrip()
     yield "labels", "  ".join(f"{name}={value}" for name, value in hints["labels"].items())
+
+
+def kept(archived: Sequence[Mapping[str, Any]]) -> str:
+    """What else the store keeps of a run, with its size."""
+    return ", ".join(f"{one['what']} ({'not whole' if one['size'] is None else size(one['size'])})" for one in archived)
 
 
 def attempts(views: Sequence[Mapping[str, Any]], reference: str | None) -> str:

@@ -1,8 +1,9 @@
-"""`image build`, `image pin` and `image ls`."""
+"""`image build`, `pin`, `archive`, `restore` and `ls`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,13 +11,16 @@ from executor.cli import output
 from executor.cli.output import emit, say, shared, show
 from executor.errors import UsageError
 
+if TYPE_CHECKING:
+    from executor.spec.scalars import ImageRef
+
 RECIPES = Path("images")
 """Folder of the recipes, relative to where the command runs."""
 
 
 @click.group("image")
 def image_command() -> None:
-    """Build and pin container images."""
+    """Build, pin and keep container images."""
 
 
 @image_command.command("build")
@@ -48,17 +52,60 @@ def build_command(recipe: str, update: bool, store: str | None, as_json: bool) -
 def pin_command(reference: str, store: str | None, as_json: bool) -> int:
     """Turn a tag into the digest that a spec names: the engine's own, or its registry's answer."""
     from executor.cli.wiring import engine
-    from executor.spec.scalars import ImageRef
     from executor.steps.locking import pin_image
 
-    try:
-        wanted = ImageRef.parse(reference)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    ref = pin_image(engine(), wanted)
+    ref = pin_image(engine(), _reference(reference))
     if as_json:
         emit({"ref": str(ref), "digest": str(ref.pinned)})
     else:
+        show(str(ref))
+    return 0
+
+
+def _reference(text: str) -> ImageRef:
+    from executor.spec.scalars import ImageRef
+
+    try:
+        return ImageRef.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@image_command.command("archive")
+@click.argument("reference", metavar="REF")
+@shared
+def archive_command(reference: str, store: str | None, as_json: bool) -> int:
+    """Keep every byte of the image REF in the store, so that no registry is needed to have it again."""
+    from executor.cli.terminal import Terminal
+    from executor.cli.wiring import site
+    from executor.steps.imaging import archive_image
+
+    wanted = _reference(reference)
+    with Terminal() as terminal:
+        ref, size = archive_image(wanted, site(store, terminal))
+    if as_json:
+        emit({"ref": str(ref), "digest": str(ref.pinned), "size": size})
+    else:
+        say(f"{output.size(size)} in the store")
+        show(str(ref))
+    return 0
+
+
+@image_command.command("restore")
+@click.argument("reference", metavar="REF|DIGEST")
+@shared
+def restore_command(reference: str, store: str | None, as_json: bool) -> int:
+    """Give the engine an image that the store keeps, with the digest that it had; no registry is asked."""
+    from executor.cli.terminal import Terminal
+    from executor.cli.wiring import site
+    from executor.steps.imaging import restore_image
+
+    with Terminal() as terminal:
+        ref, found = restore_image(reference, site(store, terminal))
+    if as_json:
+        emit({"ref": str(ref), "digest": str(found.digest), "size": found.size, "source": found.source})
+    else:
+        say("from the store" if found.source == "store" else "the engine has it already")
         show(str(ref))
     return 0
 

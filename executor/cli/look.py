@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli import output
-from executor.cli.details import asked, attempts, listed
+from executor.cli.details import asked, attempts, kept, listed
 from executor.cli.output import emit, say, shared, show
 from executor.errors import CorruptObject, NotFound, count
 
@@ -65,12 +65,13 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
     from executor.cli.wiring import find_run
     from executor.cli.wiring import store as open_store
     from executor.evidence.record import agreement, view
+    from executor.steps.archiving import archived
     from executor.steps.history import records
 
     place = open_store(store)
     found = find_run(place, spec_hash)
     every = records(place, found)
-    record = _choose(place, found, every, attempt)
+    record = choose(place, found, every, attempt)
     same, of = agreement(every)
     diagnosis = place.diagnosis(found, record.attempt)
     document = view(record, cached=False, store=place.attempt_url(found, record.attempt)) | {
@@ -82,6 +83,7 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
         "attempts": [view(one, cached=False, store=place.attempt_url(found, one.attempt), outputs=False)
                      for one in every],
         "agreement": {"identical": same, "succeeded": of},
+        "archived": [one.model_dump(mode="json") for one in archived(place, record)],
     }  # fmt: skip
     if diagnosis is not None:
         document["divergence"] = json.loads(diagnosis)
@@ -90,6 +92,8 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
         return 0
     show(summary(document))
     show(asked(document["spec"], document["hints"]))
+    if document["archived"]:
+        show(f"  archived  {kept(document['archived'])}")
     show(f"  attempts  {len(every)}, {f'identical in {same} of {of} that succeeded' if of else 'none succeeded'}")
     show(attempts([view(one, cached=False, store="") for one in every], document["reference"]))
     host, engine = record.fingerprint.host, record.fingerprint.engine
@@ -120,7 +124,7 @@ def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str |
         which = attempt or live[-1]
         text = _follow(place, found, which, follow=follow, show=not as_json)
     else:
-        record = _choose(place, found, records(place, found), attempt)
+        record = choose(place, found, records(place, found), attempt)
         which, text = record.attempt, ""
         if record.log:
             with place.open_blob(record.log.digest) as stream:
@@ -162,7 +166,7 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
 
     place = open_store(store)
     found = find_run(place, spec_hash)
-    record = _choose(place, found, records(place, found), attempt)
+    record = choose(place, found, records(place, found), attempt)
     with Terminal() as terminal:
         files = pull(place, record, folder, terminal.progress)
     if as_json:
@@ -173,7 +177,7 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
     return 0
 
 
-def _choose(place: Store, spec_hash: Digest, every: list[Record], attempt: str | None) -> Record:
+def choose(place: Store, spec_hash: Digest, every: list[Record], attempt: str | None) -> Record:
     """The attempt that was named, or the reference, or the last."""
     wanted = attempt or place.reference(spec_hash)
     named = [record for record in every if record.attempt == wanted]

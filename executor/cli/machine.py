@@ -1,4 +1,4 @@
-"""`doctor` and `store serve`: the machine itself."""
+"""`doctor` and `store serve`: the machine itself; the other commands of `store` are in `keeping`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from executor.cli import output
+from executor.cli.keeping import check_command, copy_command, gc_command, repair_command
 from executor.cli.output import emit, say, shared, show
 
 EXIT_MISMATCH = 3
@@ -22,7 +23,9 @@ def doctor_command(store: str | None, as_json: bool) -> int:
     from executor.facts import refused
     from executor.steps.doctor import examine
 
-    found = examine(wiring.engine(), lambda: wiring.store(store), wiring.home(), wiring.now(), _which)
+    say("· looking at this machine, and trying what its store can do")
+    found = examine(wiring.engine(), lambda: wiring.store(store), wiring.home(), wiring.now(), _which,
+                    wiring.new_attempt)  # fmt: skip
     if as_json:
         emit({"findings": [one.model_dump(mode="json") for one in found], "ready": not refused(found)})
     else:
@@ -37,7 +40,11 @@ def _which(program: str) -> str | None:
 
 @click.group("store")
 def store_command() -> None:
-    """The S3 server on loopback that is used when no store is named."""
+    """Where everything is kept: check it, repair it, tidy it up, copy it; and the server that serves one."""
+
+
+for _command in (check_command, repair_command, gc_command, copy_command):
+    store_command.add_command(_command)
 
 
 @store_command.command("serve")

@@ -18,7 +18,25 @@ store_option = click.option("--store", metavar="URL", help="s3://bucket/prefix o
 allow_option = click.option(
     "--allow", multiple=True, metavar="FIELD", help="Accept that this field differs; the record keeps it. Repeatable."
 )
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+PARTS = ("image", "data")
+"""What can be archived; the code always is."""
+
+
+def _parts(_: click.Context, __: click.Parameter, text: str) -> frozenset[str]:
+    parts = frozenset(part for part in text.split(",") if part)
+    if unknown := sorted(parts.difference(PARTS)):
+        raise click.BadParameter(f"{', '.join(unknown)} cannot be archived; there are {' and '.join(PARTS)}")
+    return parts
+
+
+archive_option = click.option(
+    "--archive", metavar="PARTS", default="", callback=_parts,
+    help="Keep these too, so that a rerun needs nothing but the store: image, data, or image,data.",
+)  # fmt: skip
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+"""Terminal escapes, control characters, and those that turn the direction of text or end a line unseen."""
 
 
 def shared(function: F) -> F:
@@ -42,7 +60,7 @@ def show(text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that others wrote, without terminal escapes and control characters; half a character is spelled out."""
+    """Text that others wrote, without escapes, control and direction characters; half a character is spelled out."""
     return _CONTROL.sub("", text).encode("utf-8", "backslashreplace").decode()
 
 

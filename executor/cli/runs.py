@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.cli import output
-from executor.cli.output import allow_option, emit, say, shared, show
+from executor.cli.output import allow_option, archive_option, emit, say, shared, show
+from executor.cli.pending import remind
 from executor.cli.verdict import MOST_FILES, short, verdict
 from executor.engine.how import LEVELS, How, Level, variation
 from executor.errors import EnvironmentMismatch, count
@@ -26,6 +27,18 @@ twin_option = click.option(
     "--twin", type=click.IntRange(min=1), metavar="STEPS",
     help="First run this many optimizer steps twice, and go on only if they are equal.",
 )  # fmt: skip
+single_writer_option = click.option(
+    "--single-writer", is_flag=True,
+    help="Nobody else writes to the store: use one that ignores conditional puts.",
+)  # fmt: skip
+signed_option = click.option(
+    "--require-signed", is_flag=True,
+    help="Reuse, and compare with, only what a trusted key has signed.",
+)  # fmt: skip
+secret_option = click.option(
+    "--secret", "secrets", multiple=True, metavar="NAME=FILE",
+    help="Value of a secret that the spec names.  [env: EXECUTOR_SECRET_<NAME>]",
+)  # fmt: skip
 EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
@@ -33,21 +46,30 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 @click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--lock", "locking", is_flag=True, help="Lock a draft first; writes NAME.lock.yaml beside it.")
 @click.option("--force", is_flag=True, help="Run again even when the result is in the store.")
+@click.option("--no-wait", is_flag=True, help="Do not wait while another executor runs the spec: end with 7.")
 @click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
 @trace_option
 @twin_option
 @allow_option
+@signed_option
+@single_writer_option
+@archive_option
+@secret_option
 @shared
 def submit_command(
-    specs: tuple[Path, ...], locking: bool, force: bool, quiet: bool, trace: Level, twin: int | None,
+    specs: tuple[Path, ...], locking: bool, force: bool, no_wait: bool, quiet: bool, trace: Level, twin: int | None,
+    require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
     allow: tuple[str, ...], store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run each SPEC, or return its finished result from the store at once."""
     from executor.cli.wiring import watched
     from executor.run import Options, submit
 
-    options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin)
-    with watched(store, quiet=quiet) as site:
+    options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin, wait=not no_wait,
+                      require_signed=require_signed, archive=archive)  # fmt: skip
+    with watched(store, quiet=quiet, secrets=secrets) as site:
+        remind(site.home)
+        site.store.single_writer = single_writer
         ready = [_ready(path, locking, site) for path in specs]
         views = []
         for spec in ready:
@@ -70,9 +92,14 @@ def submit_command(
 @trace_option
 @twin_option
 @allow_option
+@signed_option
+@single_writer_option
+@archive_option
+@secret_option
 @shared
 def rerun_command(
     spec_hash: str, quiet: bool, diagnose: bool, vary: tuple[str, ...], trace: Level, twin: int | None,
+    require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
     allow: tuple[str, ...], store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the past spec HASH again and compare bit for bit with its reference."""
@@ -81,8 +108,11 @@ def rerun_command(
     from executor.run import Options, rerun
 
     how = How(trace=trace, varied=variation(vary))
-    with watched(store, quiet=quiet) as site:
-        found, options = find_run(site.store, spec_hash), Options(allow=frozenset(allow), how=how, twin=twin)
+    with watched(store, quiet=quiet, secrets=secrets) as site:
+        remind(site.home)
+        site.store.single_writer = single_writer
+        found = find_run(site.store, spec_hash)
+        options = Options(allow=frozenset(allow), how=how, twin=twin, require_signed=require_signed, archive=archive)
         view = _attempted(partial(rerun, found, site, options), found.hex, as_json=as_json)
         if diagnose and view["verdict"] in ("different", "close"):
             view["divergence"] = diagnosed(found, view["attempt"], site, options).model_dump(mode="json")

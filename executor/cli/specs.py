@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from executor.cli.output import emit, say, shared
+from executor.cli.output import archive_option, emit, say, shared
 
 
 @click.command("lock")
@@ -47,12 +47,13 @@ def hash_command(spec: Path, store: str | None, as_json: bool) -> int:
 
 @click.command("plan")
 @click.argument("spec", type=click.Path(path_type=Path))
+@archive_option
 @shared
-def plan_command(spec: Path, store: str | None, as_json: bool) -> int:
+def plan_command(spec: Path, archive: frozenset[str], store: str | None, as_json: bool) -> int:
     """Print everything that would be asked of the engine for SPEC, as JSON; touches nothing."""
     from executor.cli.wiring import engine_address, home, now
     from executor.spec.file import load_spec
     from executor.steps.prepare import preview
 
-    emit(preview(load_spec(spec), home(), now(), address=engine_address()))
+    emit(preview(load_spec(spec), home(), now(), address=engine_address(), archive=archive))
     return 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from types import FrameType
 
 import platformdirs
@@ -18,8 +18,10 @@ from executor.cli.output import say
 from executor.cli.terminal import Terminal
 from executor.engine.inputs import Fetcher
 from executor.engine.interface import DEFAULT_ADDRESS, Engine
+from executor.engine.redact import MOST, VARIABLE, Secrets
 from executor.errors import Interrupted, NotFound, UsageError
 from executor.spec.canonical import Digest
+from executor.steps.keys import KeyRing
 from executor.steps.site import Reporter, Silent, Site, Stop
 from executor.steps.workspace import Home
 from executor.store import open_store
@@ -33,13 +35,18 @@ def now() -> datetime:
 
 def new_attempt() -> str:
     """An attempt id: the time, so that ids sort, and random digits."""
-    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return f"{now():%Y%m%dT%H%M%SZ}-{token_hex(4)}"
 
 
 def home() -> Home:
     """The executor's folder on this machine: `EXECUTOR_HOME`, or the user's data folder."""
     named = os.environ.get("EXECUTOR_HOME")
     return Home(Path(named).resolve() if named else platformdirs.user_data_path("repro-executor"))
+
+
+def keys() -> KeyRing:
+    """The key that signs here, and those that are trusted."""
+    return KeyRing(home().keys, os.environ)
 
 
 def engine() -> Engine:
@@ -58,7 +65,7 @@ def store(url: str | None) -> Store:
     """The store that was named, or the S3 server on loopback, which is started for the user and says so."""
     named = url or os.environ.get("EXECUTOR_STORE")
     if named:
-        return open_store(named, os.environ)
+        return open_store(named, os.environ, journal=home().uploads)
     from executor.store.server import Server  # only who names no store needs it
 
     server = Server(home().server)
@@ -66,17 +73,41 @@ def store(url: str | None) -> Store:
     if info is None:
         say(f"no store is named (--store, EXECUTOR_STORE): starting an S3 server, data in {home().server}")
         info = server.start()
-    return open_store(info.url, info.env)
+    return open_store(info.url, info.env, journal=home().uploads)
 
 
-def site(url: str | None, reporter: Reporter | None = None) -> Site:
+def other_store(url: str, start: str) -> Store:
+    """A second store; variables that begin with `start`, such as `TO_`, are in the place of those without it."""
+    own = {name.removeprefix(start): value for name, value in os.environ.items() if name.startswith(start)}
+    return open_store(url, {**os.environ, **own}, journal=home().uploads)
+
+
+def secret_values(words: Sequence[str] = ()) -> Secrets:
+    """Values of secrets: of variables `EXECUTOR_SECRET_<NAME>`, and of files that `NAME=FILE` words name, which win."""
+    named = [name for name in os.environ if name.startswith(VARIABLE)]
+    found = {name.removeprefix(VARIABLE): os.fsencode(os.environ[name]) for name in named}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--secret {name}: expected NAME=FILE", advice="the value stands in a file, never here")
+        try:
+            with Path(path).open("rb") as file:
+                found[name] = file.read(MOST + 1)
+        except OSError as error:
+            message = f"--secret {name}: {path}: {error.strerror}"
+            raise UsageError(message, advice="name a file that can be read") from error
+    return Secrets(found)
+
+
+def site(url: str | None, reporter: Reporter | None = None, secrets: Sequence[str] = ()) -> Site:
     """Everything that a run needs, for this machine."""
     return Site(
         connect=engine,
         store=store(url),
         home=home(),
         inside=Path(executor.__file__).parent / "inside",
-        environment=dict(os.environ),
+        environment={name: value for name, value in os.environ.items() if not name.startswith(VARIABLE)},
+        secrets=secret_values(secrets),
         now=now,
         new_attempt=new_attempt,
         fetchers=fetchers(os.environ),
@@ -87,20 +118,21 @@ def site(url: str | None, reporter: Reporter | None = None) -> Site:
 
 def fetchers(environment: Mapping[str, str]) -> dict[str, Fetcher]:
     """How data comes from elsewhere, by scheme."""
+    from executor.engine.addresses import SETTING, named_hosts
     from executor.engine.https import HttpsFetcher
     from executor.store.sources import fetch_prefix
 
     return {
         "s3": lambda url, target, progress: fetch_prefix(url, target, environment, progress),
-        "https": HttpsFetcher(),
+        "https": HttpsFetcher(hosts=named_hosts(environment.get(SETTING, ""))),
     }
 
 
 @contextmanager
-def watched(url: str | None, *, quiet: bool = False) -> Iterator[Site]:
+def watched(url: str | None, *, quiet: bool = False, secrets: Sequence[str] = ()) -> Iterator[Site]:
     """A site whose run is shown on the terminal, and is stopped by Ctrl-C and SIGTERM."""
     with Terminal(quiet=quiet) as terminal:
-        here = site(url, terminal)
+        here = site(url, terminal, secrets)
         with _signals(here.stop):
             try:
                 yield here

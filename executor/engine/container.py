@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import docker
+import docker.auth
 import docker.errors
 import docker.utils
 import requests
@@ -22,12 +23,12 @@ import requests.exceptions
 import urllib3.exceptions
 
 from executor.engine.answers import engine_facts, image_facts, registry_error
-from executor.engine.interface import DEFAULT_ADDRESS, LogSink, Progress, name_and_tag
+from executor.engine.interface import DEFAULT_ADDRESS, Credentials, LogSink, Progress, name_and_tag
 from executor.engine.outcome import at_end, never_started, restarted, vanished
 from executor.engine.plan import LABEL, REPORT, Plan
 from executor.engine.pump import LogPump
 from executor.engine.remote import packed, unpack
-from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound
+from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 
@@ -137,6 +138,25 @@ class DockerEngine:
             for event in self._api.load_image(iter(archive)):
                 if "error" in event:
                     raise EngineUnreachable(f"{self.address}: the image was not loaded: {event['error']}")
+
+    def save(self, image: ImageFacts) -> Iterator[bytes]:
+        """The engine's own archive of an image, in pieces."""
+        with self._border():
+            yield from self._api.get_image(image.id)
+
+    def credentials(self, registry: str) -> Credentials | None:
+        """What the user's `docker login` left for a registry, in a file or with a helper program."""
+        try:
+            known = docker.auth.load_config().resolve_authconfig(registry) or {}
+        except (docker.errors.DockerException, ValueError) as error:
+            advice = f"docker login {registry}"
+            raise RegistryUnreachable(
+                f"{registry}: what `docker login` left is unusable: {error}", advice=advice
+            ) from error
+        found = {name.lower(): value or "" for name, value in known.items()}  # each of the two spells them its own way
+        refresh = found.get("identitytoken", "")
+        user, password = found.get("username", ""), found.get("password", "")
+        return Credentials(user, password, refresh) if user or refresh else None
 
     def tag(self, image: ImageFacts, name: str) -> None:
         """Give the image a name for people."""

@@ -1,7 +1,6 @@
-"""One file over `https://`, as a data source.
+"""Over `https://`: one file as a data source, and what opens the addresses of registries.
 
-A redirect must stay on https. The address that is really connected to is looked at before anything is asked of it: a
-name that leads to this machine, or to the link-local addresses where clouds keep their credentials, is refused.
+A redirect must stay on https. Every host on the way is looked at before it is connected to, as `addresses` says.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
 
+from executor.engine.addresses import Connect, checked
 from executor.errors import SourceUnreachable, UsageError
 from executor.spec.canonical import CHUNK
 from executor.spec.tree import Progress
@@ -30,8 +29,8 @@ class HttpsFetcher:
 
     limit: int = 2**40
     """Most bytes that are taken."""
-    allow_loopback: bool = False
-    """Whether this machine may be asked; tests do."""
+    hosts: frozenset[str] = frozenset()
+    """Hosts that may be asked wherever they are, this machine among them."""
     context: ssl.SSLContext | None = None
     """Trusted certificates; those of the system when none."""
 
@@ -41,11 +40,11 @@ class HttpsFetcher:
         Raises `SourceUnreachable` when it does not come whole, `UsageError` for a URL that names no file.
         """
         path = target / _name(url)
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), _Https(self.context, self.allow_loopback), _HttpsRedirects
-        )
         try:
-            with opener.open(url, timeout=_TIMEOUT_S) as answer, path.open("xb") as file:
+            with (
+                opener(self.context, hosts=self.hosts).open(url, timeout=_TIMEOUT_S) as answer,
+                path.open("xb") as file,
+            ):
                 self._receive(url, cast(http.client.HTTPResponse, answer), file, progress)
         except urllib.error.HTTPError as error:
             error.close()
@@ -74,6 +73,19 @@ def _name(url: str) -> str:
     return name
 
 
+def opener(
+    context: ssl.SSLContext | None = None, *, allow_loopback: bool = False, hosts: frozenset[str] = frozenset()
+) -> urllib.request.OpenerDirector:
+    """What opens https addresses: redirects stay on https, and only `addresses.checked` connects.
+
+    Refusals are `SourceUnreachable`; the rest is what `urllib` raises. The system's certificates count when no context
+    says which do.
+    """
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), _Https(context, checked(hosts, loopback=allow_loopback)), _HttpsRedirects
+    )  # fmt: skip
+
+
 class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any,
                          newurl: str) -> urllib.request.Request | None:  # fmt: skip
@@ -83,26 +95,15 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext | None, allow_loopback: bool) -> None:
+    def __init__(self, context: ssl.SSLContext | None, connect: Connect) -> None:
         super().__init__()
-        self.connection = partial(
-            _Connection, context=context or ssl.create_default_context(), allow_loopback=allow_loopback
-        )
+        self.connection = partial(_Connection, context=context or ssl.create_default_context(), connect=connect)
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self.connection, req)
 
 
 class _Connection(http.client.HTTPSConnection):
-    def __init__(self, host: str, *, allow_loopback: bool, **options: Any) -> None:
+    def __init__(self, host: str, *, connect: Connect, **options: Any) -> None:
         super().__init__(host, **options)
-        self.allow_loopback = allow_loopback
-
-    def connect(self) -> None:
-        super().connect()
-        peer = ip_address(self.sock.getpeername()[0].partition("%")[0])
-        address = (peer.ipv4_mapped or peer) if isinstance(peer, IPv6Address) else peer
-        if address.is_link_local or (address.is_loopback and not self.allow_loopback):
-            self.close()
-            raise SourceUnreachable(f"{self.host} is {address}, an address of this machine or its cloud",
-                                    advice="data is fetched from other machines only")  # fmt: skip
+        self._create_connection = connect

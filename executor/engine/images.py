@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from executor.engine import layout
 from executor.engine.interface import Engine, Progress
-from executor.engine.oci import MANIFEST_LIMIT, BlobSource, Manifest
+from executor.engine.oci import BlobSource, manifests
 from executor.engine.registry import serve
 from executor.errors import ImageNotFound, RegistryUnreachable
 from executor.facts import ImageFacts
@@ -28,7 +28,7 @@ def resolve(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
     if found := held(engine, ref.pinned, stored):
         return found
     said = [f"the engine at hand has no image {ref.pinned}"]
-    if ref.name.partition("/")[0] == HERE:
+    if built_here(ref):
         said.append(f"{ref.name} was built on some machine and is in no registry")
     else:
         try:
@@ -41,12 +41,17 @@ def resolve(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
     return restore(engine, ref, stored, progress)
 
 
+def built_here(ref: ImageRef) -> bool:
+    """Whether an image was built on the spot, by its name: then there is no registry to ask."""
+    return ref.name.partition("/")[0] == HERE
+
+
 def held(engine: Engine, digest: Digest, stored: BlobSource) -> ImageFacts | None:
-    """The image when the engine has it: it says so, or has the config that the manifest of the store names."""
-    if (found := engine.image(digest)) or stored.size(digest) is None:
+    """The image when the engine has it: it says so, or has a config that a manifest of the store names."""
+    if found := engine.image(digest):
         return found
-    with stored.open(digest) as file:
-        return engine.image(digest, Manifest.parse(file.read(MANIFEST_LIMIT)).config.digest)
+    known = (engine.image(digest, manifest.config.digest) for manifest in manifests(stored, digest))
+    return next(filter(None, known), None)
 
 
 def restore(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progress) -> ImageFacts:
@@ -54,11 +59,11 @@ def restore(engine: Engine, ref: ImageRef, stored: BlobSource, progress: Progres
     repository = ref.name.rpartition("/")[2]
     facts = engine.observe()
     if facts.name == "podman" or not facts.local:  # podman speaks to no registry without TLS, on loopback neither
-        engine.load(layout.stream(stored, ref.pinned, f"{HERE}/{repository}:latest"))
+        engine.load(layout.stream(stored, ref.pinned, f"{HERE}/{repository}:latest", facts.platform))
         return _same(ref, held(engine, ref.pinned, stored), "store")
     with serve(stored) as address:
         found = _pulled(engine, ref, f"{address}/{repository}@{ref.pinned}", progress, source="store")
-    if ref.name.partition("/")[0] == HERE:
+    if built_here(ref):
         engine.tag(found, ref.name)
     return found
 

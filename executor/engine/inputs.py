@@ -2,7 +2,8 @@
 
 - Code: its archive is cached by commit; each attempt gets a checkout of its own, so a program may scribble in it.
 - Data: a local folder is hashed and mounted where it lies, and looked at again after the run (`recheck`). One file, a
-  folder that not everyone may read, and whatever is fetched goes to the cache, a folder named by the tree hash.
+  folder that not everyone may read, and whatever comes from the archive or is fetched goes to the cache, a folder named
+  by the tree hash. The archive is asked before a source elsewhere: that may have changed, or be gone.
 - A cached copy is hashed again on every use, which `HashCache` makes cheap; a damaged one is fetched anew. A lock makes
   two runs fetch once; a copy is complete before it gets its name.
 """
@@ -21,12 +22,15 @@ from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from executor.engine.archive import pack, unpack
+from executor.engine.private import require_data
 from executor.errors import ExecutorError, InputMismatch, SourceUnreachable, UsageError
 from executor.facts import Finding
 from executor.spec.canonical import CHUNK
 from executor.spec.model import Code, Data
 from executor.spec.tree import HashCache, Progress, Tree, scan
 
+Restore = Callable[[Path], None]
+"""Writes all files of a tree below an empty folder."""
 Fetcher = Callable[[str, Path, Progress | None], None]
 """Brings a data source (URL) into an empty folder; tells the bytes that came."""
 
@@ -50,7 +54,7 @@ class PreparedData:
     path: Path
     """The folder to mount read-only."""
     tree: Tree
-    source: Literal["cache", "local", "fetched"]
+    source: Literal["cache", "local", "archive", "fetched"]
     """Where it came from; `local` is mounted where it lies."""
 
 
@@ -113,29 +117,72 @@ def prepare_data(
     *,
     hashes: HashCache,
     progress: Progress | None = None,
+    archive: Callable[[], Restore | None] = lambda: None,
 ) -> PreparedData:
-    """The folder that holds the tree of `data.hash`; `fetchers` by URL scheme, local paths need none.
+    """The folder that holds the tree of `data.hash`: here already, from the archive, or fetched from its source.
 
-    Raises `InputMismatch` when the source is another tree, `SourceUnreachable` when there is no source, `UsageError`
-    when it holds what no tree can.
+    `archive` gives what writes the tree as it was archived, if it was; `fetchers` go by URL scheme, local paths need
+    none. Raises `InputMismatch` when the source is another tree, `SourceUnreachable` when there is no source,
+    `UsageError` when it holds what no tree can.
     """
-    kept, scheme = cache / data.hash.hex, urlsplit(data.source).scheme
+    kept, place = cache / data.hash.hex, _Source(name, data, hashes, progress)
     with _locked(kept):
         if tree := _cached(kept, data, hashes):
             return PreparedData(name, kept, tree, "cache")
-        if scheme in ("", "file"):
-            local = Path(data.source.removeprefix("file://"))
-            tree = _verified(name, data, local, hashes, progress)
-            if local.is_dir() and _readable(local, tree):
-                return PreparedData(name, local.resolve(), tree, "local")
-            bring = partial(_copy, local, tree)
-        elif scheme in fetchers:
-            bring = partial(_fetch, fetchers[scheme], data.source, progress)
-        else:
+        problem: ExecutorError | None = None
+        if place.scheme in ("", "file"):
+            try:
+                return _local(place, kept)
+            except (InputMismatch, SourceUnreachable, UsageError) as error:
+                problem = error
+        if restore := archive():
+            return PreparedData(name, kept, _fill(kept, restore, place.verified), "archive")
+        if problem:
+            raise problem
+        if place.scheme not in fetchers:
             known = ", ".join(sorted(fetchers))
             raise UsageError(f"data.{name}: cannot fetch {data.source}", advice=f"use a path, or one of: {known}")
-        tree = _fill(kept, bring, lambda part: _verified(name, data, part, hashes))
-        return PreparedData(name, kept, tree, "fetched")
+        bring = partial(_fetch, fetchers[place.scheme], data.source, progress)
+        return PreparedData(name, kept, _fill(kept, bring, place.verified), "fetched")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where data is said to be found."""
+
+    name: str
+    data: Data
+    hashes: HashCache
+    progress: Progress | None
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.data.source).scheme
+
+    def verified(self, folder: Path, progress: Progress | None = None) -> Tree:
+        """The tree of a folder, which is the one that is asked for."""
+        tree = scan(folder, cache=self.hashes, progress=progress)
+        if tree.hash != self.data.hash:
+            raise InputMismatch(
+                f"data.{self.name}.hash", expected=str(self.data.hash), observed=f"{tree.hash} at {self.data.source}",
+                advice="restore the data that the spec names, or lock the draft again",
+            )  # fmt: skip
+        return tree
+
+
+def _local(place: _Source, kept: Path) -> PreparedData:
+    """Data of this machine: mounted where it lies, unless it is one file or not everyone may read it."""
+    name, data = place.name, place.data
+    if not data.source:
+        raise SourceUnreachable(f"data.{name}: no source is named", advice=f"name one that holds {data.hash}")
+    folder = Path(data.source.removeprefix("file://"))
+    if not folder.exists():
+        raise SourceUnreachable(f"data.{name}: there is nothing at {folder}", advice="put the data back")
+    require_data(name, folder)
+    tree = place.verified(folder, place.progress)
+    if folder.is_dir() and _readable(folder, tree):
+        return PreparedData(name, folder.resolve(), tree, "local")
+    return PreparedData(name, kept, _fill(kept, partial(_copy, folder, tree), place.verified), "fetched")
 
 
 def recheck(data: PreparedData, hashes: HashCache) -> list[Finding]:
@@ -160,20 +207,6 @@ def _cached(kept: Path, data: Data, hashes: HashCache) -> Tree | None:
     if tree is None or tree.hash != data.hash:
         shutil.rmtree(kept)
         return None
-    return tree
-
-
-def _verified(name: str, data: Data, folder: Path, hashes: HashCache, progress: Progress | None = None) -> Tree:
-    if not data.source:
-        raise SourceUnreachable(f"data.{name}: no source is named", advice=f"name one that holds {data.hash}")
-    if not folder.exists():
-        raise SourceUnreachable(f"data.{name}: there is nothing at {folder}", advice="put the data back")
-    tree = scan(folder, cache=hashes, progress=progress)
-    if tree.hash != data.hash:
-        raise InputMismatch(
-            f"data.{name}.hash", expected=str(data.hash), observed=f"{tree.hash} at {data.source}",
-            advice="restore the data that the spec names, or lock the draft again",
-        )  # fmt: skip
     return tree
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from executor.engine.plan import Plan
@@ -16,6 +17,16 @@ LogSink = Callable[[bytes], None]
 """Takes what the program prints, as it comes; pieces need not end at a line."""
 Progress = Callable[[str, int, int], None]
 """Takes a layer's or file's name, bytes done and bytes in all (0 when unknown)."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Whom a registry knows its user as."""
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+    """In the place of both, for registries where people sign in elsewhere."""
 
 
 class Engine(Protocol):
@@ -47,6 +58,17 @@ class Engine(Protocol):
 
     def load(self, archive: Iterable[bytes]) -> None:
         """Take an image from the pieces of an OCI archive; raises `EngineUnreachable` when the engine refuses it."""
+        ...
+
+    def save(self, image: ImageFacts) -> Iterator[bytes]:
+        """The engine's own archive of an image, in pieces; raises `EngineUnreachable`."""
+        ...
+
+    def credentials(self, registry: str) -> Credentials | None:
+        """What the user's `docker login` left for a registry (`host:port`, or `docker.io`).
+
+        Raises `RegistryUnreachable` when it cannot be read.
+        """
         ...
 
     def tag(self, image: ImageFacts, name: str) -> None:

@@ -11,25 +11,31 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from executor.engine.oci import MANIFEST_LIMIT, BlobSource, Descriptor, Manifest, media_type
+from executor.engine.oci import BlobSource, Descriptor, Image, document, media_type
+from executor.errors import ImageNotFound
 from executor.spec.canonical import CHUNK, Digest, canonical_bytes
 
 NAME = "org.opencontainers.image.ref.name"
 """Annotation by which an archive says what its image is called."""
 
 
-def stream(source: BlobSource, digest: Digest, name: str) -> Iterator[bytes]:
-    """The archive of the image of `digest`, called `name`, in pieces of at most a mebibyte."""
-    with source.open(digest) as file:
-        manifest = file.read(MANIFEST_LIMIT)
-    entry = Descriptor(media_type(manifest), digest, len(manifest)).as_json() | {"annotations": {NAME: name}}
+def stream(source: BlobSource, digest: Digest, name: str, architecture: str) -> Iterator[bytes]:
+    """The archive of the image of `digest`, called `name`, in pieces of at most a mebibyte.
+
+    Of an index it is the image for that architecture; raises `ImageNotFound` when the source does not keep it.
+    """
+    try:
+        image = Image.read(digest, lambda wanted: document(source, wanted), architecture)
+    except ValueError as error:
+        raise ImageNotFound(f"{digest} is kept, yet not as an image that can be loaded here: {error}") from error
+    *_, (own, data) = image.documents.items()
+    entry = Descriptor(media_type(data), own, len(data)).as_json() | {"annotations": {NAME: name}}
     yield from _member("oci-layout", canonical_bytes({"imageLayoutVersion": "1.0.0"}))
     yield from _member("index.json", canonical_bytes({"schemaVersion": 2, "manifests": [entry]}))
-    yield from _member(_path(digest), manifest)
-    parsed = Manifest.parse(manifest)
-    config, *layers = (_path(blob.digest) for blob in parsed)
+    yield from _member(_path(own), data)
+    config, *layers = (_path(blob.digest) for blob in image.manifest)
     yield from _member("manifest.json", canonical_bytes([{"Config": config, "RepoTags": [name], "Layers": layers}]))
-    for blob in parsed:
+    for blob in image.manifest:
         with source.open(blob.digest) as file:
             yield from _copy(_path(blob.digest), file, blob.size)
     yield bytes(2 * tarfile.BLOCKSIZE)

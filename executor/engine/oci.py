@@ -7,12 +7,13 @@ clock and no host in it, so that equal layers and settings give the equal digest
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from executor.errors import CorruptObject
 from executor.spec.canonical import Digest, canonical_bytes
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -58,8 +59,11 @@ class Descriptor:
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> Descriptor:
-        """Raises `ValueError` for a digest that is not a sha256, `KeyError` for a missing field."""
-        return cls(str(value["mediaType"]), Digest.parse(value["digest"]), int(value["size"]))
+        """Raises `ValueError` for what is no sha256 digest or no size, `KeyError` for a missing field."""
+        size = value["size"]
+        if not isinstance(size, int) or size < 0:
+            raise ValueError(f"a manifest with a size that is none: {size!r}")
+        return cls(str(value["mediaType"]), Digest.parse(str(value["digest"])), size)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Manifest:
         """Read an OCI or Docker schema 2 manifest; raises `ValueError` for an index and for anything else."""
         if (found := media_type(data)) not in (MANIFEST, DOCKER_MANIFEST):
             raise ValueError(f"not the manifest of one image: {found}")
-        value = json.loads(data)
+        value = _object(data)
         try:
             return cls(Descriptor.parse(value["config"]), tuple(map(Descriptor.parse, value["layers"])))
         except (KeyError, TypeError) as error:
@@ -98,10 +102,98 @@ class Manifest:
         return sum(blob.size for blob in self)
 
 
+Reader = Callable[[Digest], bytes | None]
+"""Gives the bytes of a manifest or an index by its digest, which they have; none when it is not there."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image for one platform: what must be kept so that an engine can pull it by its digest."""
+
+    documents: Mapping[Digest, bytes]
+    """The manifest; where an index is what has the image's digest, that index first."""
+    manifest: Manifest
+
+    @classmethod
+    def read(cls, digest: Digest, read: Reader, architecture: str, config: str = "") -> Image:
+        """Follow an image's digest to its blobs.
+
+        Of an index it is the image for Linux on `architecture`; among several the one whose config has the digest
+        `config`, else the first. Raises `ValueError` when that is not there, and for what is no image.
+        """
+        data = read(digest)
+        if data is None:
+            raise ValueError("it is not there")
+        if media_type(data) not in (INDEX, DOCKER_INDEX):
+            return cls({digest: data}, Manifest.parse(data))
+        images = [cls({digest: data, inner: manifest}, Manifest.parse(manifest))
+                  for inner in platforms(data, architecture) if (manifest := read(inner)) is not None]  # fmt: skip
+        if not images:
+            raise ValueError(f"an index without an image for linux/{architecture}")
+        return next((image for image in images if str(image.manifest.config.digest) == config), images[0])
+
+    @property
+    def sizes(self) -> dict[Digest, int]:
+        """Bytes of everything, by digest."""
+        return {digest: len(data) for digest, data in self.documents.items()} | {
+            blob.digest: blob.size for blob in self.manifest
+        }
+
+
+def manifests(source: BlobSource, digest: Digest) -> list[Manifest]:
+    """The manifests by which `source` keeps an image: its own, or those of its index that are there; else none."""
+    try:
+        data = document(source, digest)
+        if data is None:
+            return []
+        if media_type(data) not in (INDEX, DOCKER_INDEX):
+            return [Manifest.parse(data)]
+        return [Manifest.parse(inner) for one in platforms(data) if (inner := document(source, one)) is not None]
+    except ValueError:
+        return []
+
+
+def platforms(index: bytes, architecture: str | None = None) -> list[Digest]:
+    """Manifests that an index names: those for Linux on `architecture`, or all; raises `ValueError` for no index."""
+    try:
+        return [Digest.parse(str(entry["digest"])) for entry in _object(index)["manifests"]
+                if architecture is None or _is_for(entry.get("platform") or {}, architecture)]  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not an index of images: {error!r}") from None
+
+
+def _is_for(platform: Mapping[str, Any], architecture: str) -> bool:
+    return platform.get("os") == "linux" and platform.get("architecture") == architecture
+
+
+def document(source: BlobSource, digest: Digest) -> bytes | None:
+    """A manifest or index of `source`, none when it is not there; `CorruptObject` for other bytes, and for too many."""
+    if source.size(digest) is None:
+        return None
+    with source.open(digest) as file:
+        data = file.read(MANIFEST_LIMIT + 1)
+    if len(data) > MANIFEST_LIMIT:
+        raise CorruptObject(f"image manifest {digest}", expected=f"at most {MANIFEST_LIMIT} bytes", observed="more")
+    if (observed := Digest.of(data)) != digest:
+        raise CorruptObject(f"image manifest {digest}", expected=str(digest), observed=str(observed))
+    return data
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A JSON object; `ValueError` for anything else."""
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("not a manifest: nested without an end") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a manifest of schema version 2")  # noqa: TRY004  (what was sent is wrong, not its caller)
+    return value
+
+
 def media_type(manifest: bytes) -> str:
     """What a manifest says that it is; the OCI ones may leave it out. Raises `ValueError` when it is none."""
-    value = json.loads(manifest)
-    if not isinstance(value, dict) or value.get("schemaVersion") != 2:
+    value = _object(manifest)
+    if value.get("schemaVersion") != 2:
         raise ValueError("not a manifest of schema version 2")
     if "mediaType" in value:
         return str(value["mediaType"])

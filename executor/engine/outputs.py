@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from executor.errors import EngineUnreachable
+from executor.errors import DiskFailed
 from executor.facts import OutputFile, Role
 from executor.spec.canonical import CHUNK, Digest
 
@@ -41,6 +41,10 @@ class OutputLimits:
     """Folders within each other."""
     path: int = 1024
     """Bytes of a path."""
+    names: int = 2**26
+    """Bytes of all paths together: a record names each."""
+    refused: int = 1000
+    """Refusals that are named."""
     hole: int = 2**30
     """Bytes of a sparse file that were never written."""
 
@@ -84,14 +88,16 @@ class _Walk:
     files: list[OutputFile] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     names: int = 0
+    named: int = 0
     bytes: int = 0
 
     def folder(self, fd: int, prefix: str, depth: int) -> None:
         for name in sorted(os.listdir(fd), key=os.fsencode):
-            self.names += 1
-            if self.names > self.limits.files:
-                if self.names == self.limits.files + 1:
-                    self._refuse(prefix + name, f"more than {self.limits.files} files; this and the rest were not kept")
+            if self.over():
+                return
+            self.names, self.named = self.names + 1, self.named + len(os.fsencode(prefix + name))
+            if self.over():
+                self._name(prefix + name, f"{self.over()}; this and the rest were not kept")
                 return
             try:
                 self._one(fd, name, prefix + name, depth)
@@ -100,7 +106,19 @@ class _Walk:
             except OSError as problem:
                 self._refuse(prefix + name, problem.strerror or "cannot be read")
 
+    def over(self) -> str:
+        """Why nothing more is looked at."""
+        if self.names > self.limits.files:
+            return f"more than {self.limits.files} files"
+        return f"names of more than {self.limits.names} bytes" if self.named > self.limits.names else ""
+
     def _refuse(self, path: str, reason: str) -> None:
+        if len(self.refused) < self.limits.refused:
+            self._name(path, reason)
+        elif len(self.refused) == self.limits.refused:
+            self._name(path, f"more than {self.limits.refused} are refused; this and the rest are not named")
+
+    def _name(self, path: str, reason: str) -> None:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         self.refused.append(Refused("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown), reason))
 
@@ -148,9 +166,7 @@ class _Walk:
             with target.open("xb") as file:
                 digest = _copy(fd, file, seen)
         except OSError as error:
-            raise EngineUnreachable(
-                f"{target}: {error.strerror}", advice="make room for outputs on this disk"
-            ) from error
+            raise DiskFailed.of(OSError(error.errno, error.strerror, str(target))) from error
         self.bytes += seen.st_size
         executable = bool(seen.st_mode & stat.S_IXUSR)
         self.files.append(

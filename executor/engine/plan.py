@@ -28,6 +28,8 @@ REPORT = f"{CONTROL}/report"
 """Where the inside room leaves what it says."""
 TOOL_TIMEOUT = 900
 """Seconds after which a tool of the inside room is stopped: a file that it reads may be endless."""
+OPEN_FILES = 16_384
+"""Files that a process may have open: more than an engine without privileges may give would not start."""
 LOG_LIMIT = 64 * 2**20
 """Bytes of log that are kept of one run."""
 
@@ -73,8 +75,12 @@ class Placement:
     """The GPUs that were chosen; none on another machine, whose GPUs cannot be seen from here."""
     gpu_request: str = "nvidia"
     """How the engine hands over GPUs: `nvidia` or `cdi`."""
+    secrets: Path | None = None
+    """Folder in memory of the values of the spec's secrets; none when it has no secrets."""
     pythonpath: str = ""
     """`PYTHONPATH` that the image sets, kept behind ours."""
+    disk: int | None = None
+    """Bytes of the largest file that it may write, where no file system limits the run."""
     remote: bool = False
     """Whether the engine is on another machine, to which folders must be carried."""
 
@@ -240,11 +246,26 @@ def _host_config(spec: Spec, placement: Placement) -> dict[str, Any]:
         "CpusetCpus": ",".join(str(cpu) for cpu in placement.cpus),
         # charged to the run's memory limit, so no larger bound is needed; `exec` because compilers build there
         "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={resources.memory}"},  # noqa: S108
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_LIMIT), "max-file": "2"}},
+        "LogConfig": _log_config(placement),
         "RestartPolicy": {"Name": "no"},
+        "CgroupnsMode": "private",
+        "OomScoreAdj": 500,  # a machine without memory kills the run, nothing of its own
+        "Ulimits": [{"Name": name, "Soft": value, "Hard": value} for name, value in _ulimits(placement).items()],
         "Mounts": _mounts(spec, placement),
         "DeviceRequests": _device_requests(spec.gpu, placement) if spec.gpu else [],
     }
+
+
+def _log_config(placement: Placement) -> dict[str, Any]:
+    """The engine's own bounded log, for when we lose it; none of a run that may print a secret: it cannot hide it."""
+    if placement.secrets:
+        return {"Type": "none", "Config": {}}
+    return {"Type": "json-file", "Config": {"max-size": str(LOG_LIMIT), "max-file": "2"}}
+
+
+def _ulimits(placement: Placement) -> dict[str, int]:
+    """No core dumps, and as many open files on every machine."""
+    return {"core": 0, "nofile": OPEN_FILES, **({"fsize": placement.disk} if placement.disk else {})}
 
 
 def _folders(spec: Spec, placement: Placement) -> dict[str, tuple[str, Path, bool]]:
@@ -255,6 +276,7 @@ def _folders(spec: Spec, placement: Placement) -> dict[str, tuple[str, Path, boo
         REPORT: ("report", work / "report", True),
         "/outputs": ("outputs", work / "outputs", True),
         **({"/code": ("code", work / "code", True)} if spec.code else {}),
+        **({"/run/secrets": ("secrets", placement.secrets, False)} if placement.secrets else {}),
         **{f"/data/{name}": (f"data-{name}", path, False) for name, path in sorted(placement.data.items())},
     }
 

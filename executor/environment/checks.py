@@ -42,8 +42,10 @@ class StoreFacts(Fact):
     """`s3://…` or `file:…`."""
     reachable: bool = True
     writable: bool = True
-    conditional_puts: bool = True
-    """Whether of two conditional puts of one key exactly one wins."""
+    faults: tuple[Finding, ...] = ()
+    """What it cannot do of what safe results need; `refuse` where two runs could harm each other."""
+    single_writer: bool = False
+    """Whether the user vouches that nobody else writes to it."""
     skew_s: float | None = None
     """Host clock minus the store's in seconds; none when the store has no clock of its own."""
     problem: str = ""
@@ -94,8 +96,8 @@ def mismatch(error: InputMismatch) -> Finding:
 
 
 def check_store(store: StoreFacts) -> Answer:
-    """Reachable, writable, and with conditional puts: without them two runs could both become the reference."""
-    expected = "reachable, writable, conditional puts"
+    """Reachable and writable."""
+    expected = "reachable and writable"
     if not store.reachable:
         return Answer(
             expected,
@@ -110,14 +112,24 @@ def check_store(store: StoreFacts) -> Answer:
             "refuse",
             store.advice or "check its credentials and its policy",
         )
-    if not store.conditional_puts:
-        return Answer(
-            expected,
-            f"{store.address} overwrites in spite of If-None-Match",
-            "refuse",
-            "use a server with conditional puts",
-        )
     return Answer(expected, expected)
+
+
+def check_capabilities(store: StoreFacts) -> Answer:
+    """Conditions that are kept, for who is not alone; what else is lacking costs safety, and is told."""
+    expected = "conditional puts, swaps, checksums and ranges that are kept"
+    if not store.writable:
+        return Answer(expected, UNCHECKED)
+    if not store.faults:
+        return Answer(expected, "as expected")
+    observed = "; ".join(f"{one.field.removeprefix('store.')}: {one.observed}" for one in store.faults)
+    advice = "; ".join(dict.fromkeys(one.advice for one in store.faults if one.advice))
+    if any(one.severity == "refuse" for one in store.faults):
+        if not store.single_writer:
+            return Answer(expected, f"{store.address}: {observed}", "refuse",
+                          f"{advice}; or vouch with --single-writer that nobody else writes there")  # fmt: skip
+        observed += "; it is looked before each put, as --single-writer vouches that nobody else writes"
+    return Answer(expected, f"{store.address}: {observed}", "warn", advice)
 
 
 def check_clock(now: datetime, skew_s: float | None) -> Answer:

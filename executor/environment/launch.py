@@ -16,8 +16,9 @@ In this order, every one reported (6 to 11 only when the spec asks for GPUs):
 12. `cpu.threads`         as many CPUs as the spec has threads
 13. `memory`              the machine has the memory that the run may use
 14. `disk`                room for inputs and outputs
-15. `store`               reachable, writable, conditional puts
-16. `clock`               set, and near the store's
+15. `store`               reachable, writable
+16. `store.capabilities`  it keeps conditions, checksums and ranges
+17. `clock`               set, and near the store's
 
 A remote engine's CPU and GPUs cannot be seen from here; `within` sees them before the program starts.
 """
@@ -32,6 +33,7 @@ from executor.environment.checks import (
     Answer,
     StoreFacts,
     amount,
+    check_capabilities,
     check_clock,
     check_engine,
     check_gpu_requests,
@@ -39,14 +41,13 @@ from executor.environment.checks import (
     version,
 )
 from executor.environment.cuda import driver_runs_image
-from executor.facts import EngineFacts, GpuFacts, HostFacts, ImageFacts
+from executor.facts import ARCHITECTURES, EngineFacts, GpuFacts, HostFacts, ImageFacts
 from executor.spec.model import Gpu, Spec
 
 DISK_MARGIN = 2**30
 """Bytes that stay free beside what the run needs."""
 GPU_MEMORY_USED = 0.1
 """Share of a GPU's memory that others may use."""
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,10 @@ def _digest(at: Launch) -> Answer:
 
 
 def _architecture(at: Launch) -> Answer:
-    machine = _ARCHITECTURES.get(at.engine.architecture, at.engine.architecture)
+    machine = at.engine.platform
     if at.image is None:
         return Answer(machine, "not in the engine yet; compared after the pull")
-    if _ARCHITECTURES.get(at.image.architecture, at.image.architecture) == machine:
+    if ARCHITECTURES.get(at.image.architecture, at.image.architecture) == machine:
         return Answer(machine, at.image.architecture)
     return Answer(machine, at.image.architecture, "refuse", "lock the image for this architecture, or use another host")
 
@@ -214,6 +215,10 @@ def _store(at: Launch) -> Answer:
     return check_store(at.store)
 
 
+def _capabilities(at: Launch) -> Answer:
+    return check_capabilities(at.store)
+
+
 def _clock(at: Launch) -> Answer:
     return check_clock(at.host.time, at.store.skew_s)
 
@@ -234,6 +239,7 @@ LAUNCH_CHECKS: Mapping[str, Callable[[Launch], Answer]] = {
     "memory": _memory,
     "disk": _disk,
     "store": _store,
+    "store.capabilities": _capabilities,
     "clock": _clock,
 }
 """The numbered list above."""

@@ -32,6 +32,8 @@ class Hints(Fact):
     sources: dict[str, str] = {}
     """Data name to where it was found."""
     resources: dict[str, Any] = {}
+    secrets: tuple[str, ...] = ()
+    """Names of the secrets that it reads, never their values."""
     labels: dict[str, str] = {}
 
 
@@ -169,8 +171,6 @@ class Record(Fact):
     """This attempt against the reference, when there was one."""
     rerun: bool = False
     """Whether it was made by `rerun`."""
-    archived: tuple[str, ...] = ()
-    """What else a rerun needs and the store keeps: `image`, `data.<name>`, each found from its manifest, a blob."""
     created: datetime
     """When the record was written, UTC."""
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGE, SCHEMA = ROOT / "docs" / "spec.md", ROOT / "specs" / "schema.json"
 GOLDEN = ROOT / "tests" / "golden" / "specs"
 
-NOT_IDENTITY = {"name", "resources", "labels", "code.repo", "data.<name>.source"}
+NOT_IDENTITY = {"name", "resources", "secrets", "labels", "code.repo", "data.<name>.source"}
 _ANY_SCALAR = ["string", "number", "boolean", "null"]
 
 

@@ -45,7 +45,7 @@ RESERVED_ENV = re.compile(
 
 ORDER = (
     "version", "name", "image", "code", "data", "command", "params", "seed", "gpu", "cpu", "env", "network", "workdir",
-    "determinism", "tier", "outputs", "metrics", "resources", "labels",
+    "determinism", "tier", "outputs", "metrics", "resources", "secrets", "labels",
 )  # fmt: skip
 """Fields in the order in which people write and read them."""
 
@@ -53,6 +53,8 @@ ORDER = (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_SECRET = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_MOST_SECRETS = 32
 _NAME_RULE = "is 1 to 100 letters, digits, `.`, `_`, `-`, and starts with a letter or digit"
 
 
@@ -77,6 +79,17 @@ def _environment(value: Mapping[str, str]) -> Mapping[str, str]:
     if taken := [key for key in value if RESERVED_ENV.fullmatch(key)]:
         raise complaints([((key,), f"{key} is set by the executor and cannot be set in a spec") for key in taken])
     return _keys(value, _VARIABLE, "a variable's name is 1 to 128 letters, digits and `_`, and starts with no digit")
+
+
+def _secrets(value: tuple[str, ...]) -> tuple[str, ...]:
+    rule = "a secret's name is 1 to 64 capitals, digits and `_`, and starts with a capital"
+    if bad := [(at, name) for at, name in enumerate(value) if not _SECRET.fullmatch(name)]:
+        raise complaints([((at,), f"{rule}: found {shown(name)}") for at, name in bad])
+    if twice := [at for at, name in enumerate(value) if name in value[:at]]:
+        raise complaints([((at,), f"{value[at]} is named twice") for at in twice])
+    if len(value) > _MOST_SECRETS:
+        raise complaint(f"expected at most {_MOST_SECRETS} secrets, found {len(value)}")
+    return value
 
 
 def _data_names(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -133,7 +146,9 @@ class Request(Frozen):
     metrics: MetricRules = MetricRules()
     """Metrics read from what the program prints, beside those in its metrics file."""
     resources: Resources = Resources()
-    """Limits of memory, shared memory and time: placement, not identity."""
+    """Limits of memory, shared memory, disk and time: placement, not identity."""
+    secrets: Annotated[Texts, AfterValidator(_secrets)] = ()
+    """Names of secrets that the program reads from `/run/secrets/<NAME>`; their values are given when it runs."""
     labels: Annotated[TextMap, AfterValidator(_labels)] = Field(default_factory=dict, validate_default=True)
     """Labels for people and tools, not identity."""
 
@@ -194,7 +209,8 @@ class Spec(Request):
     def of_identity(cls, identity: Mapping[str, Any], hints: Mapping[str, Any]) -> Spec:
         """Rebuild a spec from `identity()` and the hints that a record kept beside it.
 
-        `hints` holds `name`, `image` (its name), `repo`, `sources` (data name to source), `resources`, `labels`.
+        `hints` holds `name`, `image` (its name), `repo`, `sources` (data name to source), `resources`, `secrets`,
+        `labels`.
         """
         plain = dict(identity)
         sources = hints.get("sources", {})
@@ -203,7 +219,7 @@ class Spec(Request):
         plain["data"] = {
             name: {"hash": digest, "source": sources.get(name, "")} for name, digest in identity["data"].items()
         }
-        beside = {key: hints[key] for key in ("name", "resources", "labels") if key in hints}
+        beside = {key: hints[key] for key in ("name", "resources", "secrets", "labels") if key in hints}
         return cls.model_validate(plain | beside)
 
     def canonical(self) -> bytes:

@@ -6,13 +6,15 @@ import re
 import warnings
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from executor.spec import globs
 from executor.spec.complaints import complaint, shown
 from executor.spec.scalars import Bytes, Commit, DigestField, Hint, Pattern, Patterns, Seconds, Text
 
 GIB = 2**30
+LEAST_DISK = 2**24
+"""Bytes of the smallest file system that a run can have."""
 
 
 class Frozen(BaseModel):
@@ -136,6 +138,12 @@ class MetricRules(Frozen):
         return pattern
 
 
+def _disk(size: int) -> int:
+    if size < LEAST_DISK:
+        raise complaint(f"expected at least {LEAST_DISK // 2**20}MiB, found {shown(size)}")
+    return size
+
+
 class Resources(Frozen):
     """Placement: what the host must have room for. Not identity."""
 
@@ -143,6 +151,8 @@ class Resources(Frozen):
     """Memory limit in bytes, or with a unit (`8GiB`)."""
     shm: Bytes = 1 * GIB
     """Size of `/dev/shm` in bytes, or with a unit; DataLoader workers pass batches through it."""
+    disk: Annotated[Bytes, AfterValidator(_disk)] = 64 * GIB
+    """Most bytes that it may write to `/code` and `/outputs`, or with a unit; never more than half of what is free."""
     timeout: Seconds | None = None
     """Longest run in seconds, or with a unit (`2h`); none by default."""
     pids: Annotated[int, Field(ge=16, le=4_194_304)] = 4096

@@ -37,4 +37,4 @@ def _written(request: Request) -> dict[str, Any]:
     for section in [plain["code"], plain["outputs"], plain["metrics"], plain["resources"], *plain["data"].values()]:
         for key in [key for key, item in section.items() if item is None] if isinstance(section, dict) else ():
             del section[key]
-    return {key: plain[key] for key in ORDER if plain[key] != {}}
+    return {key: plain[key] for key in ORDER if plain[key] not in ({}, [])}

@@ -124,7 +124,7 @@ def _compared(
 ) -> dict[str, TensorComparison]:
     site.reporter.stage("comparing weights as tensors")
     tool = bench_space(space, "tensors")
-    folders = {"reference": tool.folder / "reference", "observed": space.staging}
+    folders = {"reference": space.folder / "reference", "observed": space.staging}
     for file in weights:
         target = folders["reference"] / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

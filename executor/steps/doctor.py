@@ -14,17 +14,23 @@ from executor.errors import EngineUnreachable, ExecutorError
 from executor.facts import EngineFacts, Finding
 from executor.steps.prepare import store_facts
 from executor.steps.workspace import Home
+from executor.store import probe
 from executor.store.interface import Store
 
 
 def examine(
-    engine: Engine, store: Callable[[], Store], home: Home, now: datetime, which: Callable[[str], str | None]
-) -> list[Finding]:
-    """One finding for each thing that a run needs; what does not answer is a finding, not an error."""
+    engine: Engine, store: Callable[[], Store], home: Home, now: datetime, which: Callable[[str], str | None],
+    new_name: Callable[[], str],
+) -> list[Finding]:  # fmt: skip
+    """One finding for each thing that a run needs; what does not answer is a finding, not an error.
+
+    `new_name` names what the store is tried with; it is removed again.
+    """
     seen = gpus.look()
     host = hosts.read(now, home.root, seen)
-    return diagnose(host, _engine(engine), _store(store, now), {name: which(name) for name in TOOLS},
-                    gpu_problem=seen.problem)  # fmt: skip
+    facts, capabilities = _store(store, now, new_name)
+    return diagnose(host, _engine(engine), facts, {name: which(name) for name in TOOLS},
+                    gpu_problem=seen.problem) + capabilities  # fmt: skip
 
 
 def _engine(engine: Engine) -> EngineFacts | EngineUnreachable:
@@ -34,8 +40,12 @@ def _engine(engine: Engine) -> EngineFacts | EngineUnreachable:
         return error
 
 
-def _store(store: Callable[[], Store], now: datetime) -> StoreFacts | ExecutorError:
+def _store(
+    store: Callable[[], Store], now: datetime, new_name: Callable[[], str]
+) -> tuple[StoreFacts | ExecutorError, list[Finding]]:
     try:
-        return store_facts(store(), now)
+        opened = store()
+        facts = store_facts(opened.check(now))
+        return facts, probe.examine(opened, new_name()) if facts.writable else []
     except ExecutorError as error:
-        return error
+        return error, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from executor.errors import CorruptObject, NotFound, UsageError, count
@@ -13,6 +13,7 @@ from executor.facts import OutputFile
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.store.interface import Store
+from executor.store.transfer import look_twice
 
 
 def records(store: Store, spec_hash: Digest) -> list[Record]:
@@ -22,7 +23,15 @@ def records(store: Store, spec_hash: Digest) -> list[Record]:
 
 def read(store: Store, spec_hash: Digest, attempt: str) -> Record:
     """One record; raises `NotFound`, `CorruptObject`."""
-    return Record.from_json(store.get_record(spec_hash, attempt), store.attempt_url(spec_hash, attempt))
+    return look_twice(lambda: read_bytes(store.get_record(spec_hash, attempt), store, spec_hash, attempt))
+
+
+def read_bytes(data: bytes, store: Store, spec_hash: Digest, attempt: str) -> Record:
+    """A record whose stored bytes were fetched; raises `CorruptObject`, also for one that was put under another key."""
+    record, key = Record.from_json(data, store.attempt_url(spec_hash, attempt)), f"{spec_hash.hex}/{attempt}"
+    if (named := f"{record.spec_hash.hex}/{record.attempt}") != key:
+        raise CorruptObject(store.attempt_url(spec_hash, attempt), expected=f"the record of {key}", observed=named)
+    return record
 
 
 def finished(store: Store, spec_hash: Digest) -> Record | None:
@@ -34,13 +43,24 @@ def finished(store: Store, spec_hash: Digest) -> Record | None:
     reference = store.reference(spec_hash)
     if reference:
         with contextlib.suppress(NotFound):
-            if _whole(store, record := read(store, spec_hash, reference)):
+            if _answers(store, record := read(store, spec_hash, reference)):
                 return record
-    others = (one for one in records(store, spec_hash) if one.status == "succeeded" and not one.varied)
-    oldest = next((record for record in others if _whole(store, record)), None)
+    oldest = next(_successes(store, spec_hash), None)
     if oldest and not reference:
         store.put_reference(spec_hash, oldest.attempt)
     return oldest
+
+
+def results(store: Store, spec_hash: Digest) -> Iterator[Record]:
+    """Every result that could answer a submit: the one that does, then the other successes that are whole."""
+    first = finished(store, spec_hash)
+    if first:
+        yield first
+        yield from (record for record in _successes(store, spec_hash) if record.attempt != first.attempt)
+
+
+def _successes(store: Store, spec_hash: Digest) -> Iterator[Record]:
+    return (record for record in records(store, spec_hash) if _answers(store, record))
 
 
 def spec_of(store: Store, record: Record) -> Spec:
@@ -49,8 +69,9 @@ def spec_of(store: Store, record: Record) -> Spec:
     return Spec.of_identity(identity, record.hints.model_dump())
 
 
-def _whole(store: Store, record: Record) -> bool:
-    return not store.missing_blobs(record.blobs())
+def _answers(store: Store, record: Record) -> bool:
+    """Whether it is a whole success that nothing was varied in."""
+    return record.status == "succeeded" and not record.varied and not store.missing_blobs(record.blobs())
 
 
 def pull(store: Store, record: Record, folder: Path, progress: Callable[[str, int, int], None]) -> list[OutputFile]:

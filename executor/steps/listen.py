@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from executor.engine.interface import LogSink
 from executor.engine.logs import LogKeeper
+from executor.engine.redact import Redactor
 from executor.evidence.metrics import LogReader
 from executor.facts import Outcome
 from executor.spec.model import Spec
@@ -29,18 +30,18 @@ class Listener:
 def listen(spec: Spec, space: Workspace, site: Site) -> Iterator[Listener]:
     """Keep, publish and show the log of the attempt in `space`, and write its numbers to `space.printed`."""
     publish = _to_nobody if site.trying else site.live_log(spec.hash, space.folder.name)
+    redactor = Redactor(site.secrets.known(spec.secrets))
+    reader = LogReader(spec.metrics.stdout) if spec.metrics.stdout is not None else None
     with LogKeeper(space.log, publish, site.reporter.log) as keeper, space.printed.open("wb") as numbers:
-        if spec.metrics.stdout is None:
-            yield Listener(keeper, keeper.write)
-            return
-        reader = LogReader(spec.metrics.stdout)
 
-        def write(piece: bytes) -> None:
-            keeper.write(piece)
-            numbers.write(reader.feed(piece))
+        def write(piece: bytes, *, last: bool = False) -> None:
+            shown = redactor.feed(piece, last=last)
+            keeper.write(shown)
+            if reader:
+                numbers.write(reader.feed(shown, last=last))
 
         yield Listener(keeper, write)
-        numbers.write(reader.feed(b"", last=True))
+        write(b"", last=True)
 
 
 def _to_nobody(_: int, __: bytes) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from executor.engine.code import resolve_commit
 from executor.engine.interface import Engine
+from executor.engine.private import require_data
 from executor.errors import NotFound, SourceUnreachable, UsageError
 from executor.spec import file
 from executor.spec.canonical import Digest
@@ -68,6 +69,7 @@ def hash_source(data: DraftData, name: str, site: Site) -> Digest:
         path = Path(data.source.removeprefix("file://"))
         if not path.exists():
             raise SourceUnreachable(f"data.{name}: there is nothing at {path}", advice="correct the draft's `source`")
+        require_data(name, path)
         return scan(path, cache=cache).hash
     if scheme not in site.fetchers:
         raise UsageError(f"data.{name}.source: cannot read {data.source}",

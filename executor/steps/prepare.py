@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,16 +25,21 @@ from executor.facts import Finding, Fingerprint, GpuFacts, ImageFacts, is_local,
 from executor.spec.canonical import Digest
 from executor.spec.model import Data, Spec
 from executor.spec.tree import HashCache
+from executor.steps.disk import Disk
+from executor.steps.firstuse import faults
+from executor.steps.secrets import folder_of
 from executor.steps.site import Site
+from executor.steps.trees import restorer
 from executor.steps.workspace import Home, Workspace, hand_over
-from executor.store.interface import Store
+from executor.store.interface import Store, StoreCheck
+from executor.store.transfer import look_twice
 
 DISK_NEEDED = 1 << 30
 """Bytes that a run is expected to need for its outputs, beside its data."""
 
 UNBENDING = frozenset(
-    {"engine", "host", "gpu.count", "gpu.requests", "memory", "disk", "store", "image.digest", "image.architecture",
-     "clock"}
+    {"engine", "host", "gpu.count", "gpu.requests", "memory", "disk", "store", "store.capabilities", "image.digest",
+     "image.architecture", "clock"}
 )  # fmt: skip
 """Fields whose difference would only fail later when it is accepted."""
 
@@ -47,6 +53,15 @@ class Environment:
     findings: tuple[Finding, ...]
     gpus: tuple[GpuFacts, ...]
     """Those the run gets."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the engine is on this machine."""
+        return self.fingerprint.engine.local
+
+    def on(self, disk: Disk) -> Environment:
+        """With the finding that says how the run is kept from filling this machine."""
+        return replace(self, findings=(*self.findings, disk.finding(local=self.local)))
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ def ready(spec: Spec, site: Site, allow: frozenset[str], reference: Record | Non
     Raises `EnvironmentMismatch` with every finding; a rerun's `reference` is compared with too.
     """
     seen = observe(site)
-    store = store_facts(site.store, site.now())
+    store = tried(site)
     image = images.held(site.engine, spec.image.pinned, Blobs(site.store))
     _check(spec, seen, image, store, allow, reference)
     image = images.resolve(site.engine, spec.image, Blobs(site.store), site.reporter.progress)
@@ -89,14 +104,23 @@ def observe(site: Site) -> Fingerprint:
     return Fingerprint(host=hosts.read(site.now(), site.home.root, gpus.look()), engine=site.engine.observe())
 
 
-def store_facts(store: Store, now: datetime) -> StoreFacts:
-    """Try what a run needs of the store, in the words of the environment room."""
-    found = store.check(now)
+def tried(site: Site) -> StoreFacts:
+    """The site's store, and what it cannot do; all that safe results need is tried on its first use only."""
+    found = site.store.check(site.now())
+    facts = store_facts(found)
+    if not found.writable:
+        return facts
+    return facts.model_copy(
+        update={"faults": faults(site, again=not found.conditional), "single_writer": site.store.single_writer}
+    )
+
+
+def store_facts(found: StoreCheck) -> StoreFacts:
+    """What a check of a store found, in the words of the environment room."""
     return StoreFacts(
         address=found.url,
         reachable=found.reachable,
         writable=found.writable,
-        conditional_puts=found.conditional,
         skew_s=found.clock_skew_s,
         problem=found.problem,
         advice=found.advice,
@@ -142,7 +166,8 @@ def place(
     return Placement(
         attempt=space.folder.name,
         image=here.image.id,
-        work=space.folder,
+        work=space.work,
+        disk=None if space.disk.own and engine.local else space.disk.size,
         data=data,
         cpus=choose_cpus(host.cpus if engine.local else (), engine.cpus, cpus or spec.cpu.threads),
         gpus=here.gpus,
@@ -158,16 +183,19 @@ def choose_cpus(mine: tuple[int, ...], engine: int, threads: int) -> tuple[int, 
     return tuple(usable[:threads])
 
 
-def preview(spec: Spec, home: Home, now: datetime, *, address: str) -> dict[str, Any]:
+def preview(
+    spec: Spec, home: Home, now: datetime, *, address: str, archive: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Everything that the engine at `address` would be asked for `spec`; nothing is made, started or fetched."""
     host, local = hosts.read(now, home.root, gpus.look()), is_local(address)
     placement = Placement(
         attempt="<attempt>",
         image=str(spec.image),
-        work=home.root / "attempts" / "<attempt>",
+        work=Workspace(home.root / "attempts" / "<attempt>").work,
         data={name: Path(data.source or f"<data {data.hash}>") for name, data in spec.data.items()},
         cpus=choose_cpus(host.cpus, len(host.cpus), spec.cpu.threads) if local else tuple(range(spec.cpu.threads)),
         gpus=choose_gpus(spec, host) if local else (),
+        secrets=folder_of("<attempt>") if spec.secrets else None,
         remote=not local,
     )
     plan = make_plan(spec, placement)
@@ -180,7 +208,15 @@ def preview(spec: Spec, home: Home, now: datetime, *, address: str) -> dict[str,
         "request": plan.request,
         "files": {name: json.loads(content) for name, content in plan.files.items()},
         "timeout_s": plan.timeout,
+        "archive": _archived(spec, archive),
     }
+
+
+def _archived(spec: Spec, parts: frozenset[str]) -> list[str]:
+    """What the store would keep for a rerun: code always, image and data when asked."""
+    code = ["code"] if spec.code else []
+    image = ["image"] if "image" in parts else []
+    return [*code, *image, *(f"data.{name}" for name in spec.data if "data" in parts)]
 
 
 def write_control(plan: Plan, inside: Path, space: Workspace) -> None:
@@ -238,15 +274,18 @@ def _take_inputs(spec: Spec, site: Site, space: Workspace, reference: Record | N
     if spec.code:
         kept = reference.code if reference else None
         archive = (lambda: site.store.open_blob(kept.digest)) if kept else None
-        code = prepare_code(spec.code, space.code, site.home.code, env=site.environment, archive=archive)
+        with space.disk.holding("code"):
+            take = partial(prepare_code, spec.code, space.code, site.home.code, env=site.environment, archive=archive)
+            code = look_twice(take)  # an archive comes whole or not at all
         hand_over(space.code)
-    hashes = hash_cache(site)
+    return Inputs(code, tuple(take_data(name, wanted, site) for name, wanted in spec.data.items()))
 
-    def take(name: str, wanted: Data) -> PreparedData:
-        count = counter(site, f"data {name}")
-        return prepare_data(name, wanted, site.home.trees, site.fetchers, hashes=hashes, progress=count)
 
-    return Inputs(code, tuple(take(name, wanted) for name, wanted in spec.data.items()))
+def take_data(name: str, wanted: Data, site: Site) -> PreparedData:
+    """The folder of a data tree: found here, restored from the store, or fetched."""
+    hashes, count = hash_cache(site), counter(site, f"data {name}")
+    archive = partial(restorer, site.store, wanted.hash, count)
+    return prepare_data(name, wanted, site.home.trees, site.fetchers, hashes=hashes, progress=count, archive=archive)
 
 
 def counter(site: Site, what: str, total: int = 0) -> Callable[[int], None]:

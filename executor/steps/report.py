@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ LIMIT = 4 << 20
 """Bytes of the largest report that is read."""
 MOST = 10_000
 """Reports of processes that are read."""
+TOGETHER = 64 << 20
+"""Bytes of all of one kind that are read."""
 BARE = "the image has no python3, so the command ran without a look from inside"
 SILENT = "the launcher in the container left no report"
 GARBLED = "the report from inside the container is not what the launcher writes"
@@ -67,14 +71,36 @@ def heard(
         late += [f for f in again if f not in here.findings and f.field != "reference"]
     # the program has run: what is found now can warn, no longer refuse
     warned = [f.model_copy(update={"severity": "warn"}) if f.severity == "refuse" else f for f in late]
-    began, ended = list(_every(report, "began-*.json")), list(_every(report, "process-*.json"))
+    began, ended = list(_every(report, "began")), list(_every(report, "process"))
     proof = prove(spec, began, ended, inside=inside, varied=varied)
     return Heard(seen, (*here.findings, *warned), proof)
 
 
+@dataclass
+class Allowance:
+    """Bytes that may still be read of a folder that the run could fill."""
+
+    left: int
+
+    def bytes(self, path: Path, limit: int) -> bytes | None:
+        """A file of at most `limit` bytes, as `read_bytes` gives it; none when the allowance is used up."""
+        data = read_bytes(path, min(limit, self.left))
+        self.left -= len(data or b"")
+        return data
+
+
+def names(folder: Path, pattern: re.Pattern[str], most: int) -> list[str]:
+    """The first of the names in a folder that match, however many there are, sorted."""
+    with os.scandir(folder) as entries:
+        return nsmallest(most, (entry.name for entry in entries if pattern.fullmatch(entry.name)))
+
+
 def read(path: Path, limit: int = LIMIT) -> dict[str, Any]:
     """A JSON object from a file that the run could have replaced; empty for anything else."""
-    data = read_bytes(path, limit)
+    return _object(read_bytes(path, limit))
+
+
+def _object(data: bytes | None) -> dict[str, Any]:
     try:
         found = json.loads(data) if data is not None else None
     except (ValueError, RecursionError):
@@ -89,7 +115,8 @@ def read_bytes(path: Path, limit: int) -> bytes | None:
     except OSError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        seen = os.fstat(descriptor)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size > limit:
             return None
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
@@ -98,9 +125,10 @@ def read_bytes(path: Path, limit: int) -> bytes | None:
     return data if len(data) <= limit else None
 
 
-def _every(report: Path, pattern: str) -> Iterator[dict[str, Any]]:
-    for path in sorted(report.glob(pattern))[:MOST]:
-        if document := read(path):
+def _every(report: Path, kind: str) -> Iterator[dict[str, Any]]:
+    allowance = Allowance(TOGETHER)
+    for name in names(report, re.compile(rf"{kind}-.*\.json"), MOST):
+        if document := _object(allowance.bytes(report / name, LIMIT)):
             yield document
 
 

@@ -13,9 +13,11 @@ from typing import Protocol
 
 from executor.engine.inputs import Fetcher
 from executor.engine.interface import Engine
+from executor.engine.redact import Secrets
 from executor.errors import StoreUnreachable
 from executor.log import get_logger
 from executor.spec.canonical import Digest
+from executor.steps.keys import KeyRing
 from executor.steps.workspace import Home
 from executor.store.interface import Store
 
@@ -110,6 +112,8 @@ class Site:
     """How data comes from `s3://` and `https://`, by scheme."""
     version: str
     """Version of this program."""
+    secrets: Secrets = field(default_factory=Secrets)
+    """Values that specs may name."""
     reporter: Reporter = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
 
@@ -117,6 +121,11 @@ class Site:
     def engine(self) -> Engine:
         """The container engine."""
         return self.connect()
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        """The key that signs here, and those that are trusted."""
+        return KeyRing(self.home.keys, self.environment)
 
     @property
     def trying(self) -> bool:

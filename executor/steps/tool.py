@@ -26,8 +26,8 @@ class Bench:
 
 def bench_space(space: Workspace, name: str) -> Workspace:
     """Folders for a tool within those of an attempt."""
-    tool = Workspace(space.folder / name)
-    for folder in (tool.folder, tool.code, tool.outputs, tool.control, tool.report):
+    tool = Workspace(space.work / name)  # on the disk of the attempt: a tool reads what is not trusted
+    for folder in (tool.folder, tool.work, tool.code, tool.outputs, tool.control, tool.report):
         folder.mkdir()
     for folder in (tool.outputs, tool.report):
         hand_over(folder)
@@ -39,7 +39,7 @@ def run_tool(
     data: Mapping[str, Path] | None = None, how: How = WATCHED,
 ) -> None:  # fmt: skip
     """Run the tool `name`, with `data` at `/data`; what it says lies in `tool.report`. Raises `EngineUnreachable`."""
-    placement = replace(bench.placement, work=tool.folder, data=bench.placement.data if data is None else data)
+    placement = replace(bench.placement, work=tool.work, data=bench.placement.data if data is None else data)
     plan = tool_plan(spec, placement, name, request, how)
     write_control(plan, site.inside, tool)
     site.engine.run(plan, bench.image, log=_unheard, stop=site.stop.event)

@@ -10,17 +10,33 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from executor.engine.interface import Engine
-from executor.errors import ExecutorError, Interrupted
+from executor.errors import (
+    DiskFailed,
+    DiskFull,
+    ExecutorError,
+    HeldElsewhere,
+    Interrupted,
+    NotFound,
+    StoreUnreachable,
+    Unpublished,
+)
+from executor.spec.canonical import Digest
+from executor.spec.sections import Resources
+from executor.steps.disk import Disk, make_disk, release
+from executor.steps.secrets import forget
 
 RUN_UID = 1000
 """User id of every run inside its container."""
 UNPUBLISHED = "unpublished"
 """File in an attempt's folder that says: finished, not yet in the store, not to be swept."""
+PUBLISH = "executor publish --pending"
+"""The command that brings such results to the store."""
 _GATE = "gate"
 """Lock file that is held while an attempt's folder is made or swept, so that the two never meet."""
 
@@ -57,6 +73,22 @@ class Home:
         return self._folder("images")
 
     @property
+    def keys(self) -> Path:
+        """The key that signs here, and the keys that are trusted; made by who first needs it, closed to others."""
+        return self.root / "keys"
+
+    @property
+    def stores(self) -> Path:
+        """What is remembered of stores that were used from here."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        return self.root / "stores.json"
+
+    @property
+    def uploads(self) -> Path:
+        """What large uploads have sent so far; made when it is needed."""
+        return self.root / "uploads"
+
+    @property
     def hashes(self) -> Path:
         """Cache of file digests."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -70,29 +102,42 @@ class Home:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The private folder of one attempt."""
+    """The private folder of one attempt; all that the run can write to lies on a disk of its own in it."""
 
     folder: Path
+    _disk: Disk | None = None
+
+    @property
+    def work(self) -> Path:
+        """Where the disk is."""
+        return self.folder / "work"
+
+    @property
+    def disk(self) -> Disk:
+        """The disk; `ValueError` in a folder that was only reopened, where nothing runs."""
+        if self._disk is None:
+            raise ValueError(f"{self.folder} was reopened")
+        return self._disk
 
     @property
     def code(self) -> Path:
         """The program, a private copy."""
-        return self.folder / "code"
+        return self.work / "code"
 
     @property
     def outputs(self) -> Path:
         """What the program leaves."""
-        return self.folder / "outputs"
+        return self.work / "outputs"
 
     @property
     def control(self) -> Path:
         """What the inside room is told."""
-        return self.folder / "control"
+        return self.work / "control"
 
     @property
     def report(self) -> Path:
         """What the inside room says."""
-        return self.folder / "report"
+        return self.work / "report"
 
     @property
     def staging(self) -> Path:
@@ -109,40 +154,124 @@ class Workspace:
         """Numbers that were found in what the program printed."""
         return self.folder / "printed.jsonl"
 
+    @property
+    def kept(self) -> bool:
+        """Whether the folder stays when its process ends, and no sweep removes it."""
+        return (self.folder / UNPUBLISHED).exists()
+
+    def keep(self) -> None:
+        """Have the folder stay."""
+        (self.folder / UNPUBLISHED).touch()
+
+    def drop(self) -> None:
+        """Have the folder go."""
+        (self.folder / UNPUBLISHED).unlink(missing_ok=True)
+
     @contextlib.contextmanager
-    def kept_on_failure(self) -> Iterator[None]:
-        """Around the publication of a result: unless it ends well, the folder stays, and no sweep removes it."""
-        mark = self.folder / UNPUBLISHED
-        mark.touch()
+    def kept_on_failure(self, spec_hash: Digest) -> Iterator[None]:
+        """Around the publication of a result: unless it ends well, what has been kept stays, and the error says where.
+
+        Raises `Unpublished` for a store that is out of reach, `DiskFailed` for a disk that is full or broken.
+        """
+        where = f"what the run left is kept in {self.folder}"
         try:
             yield
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.keep()
+            failed = DiskFailed.of(error)
+            failed.advice += f", then `{PUBLISH}`: {where}" if self.kept else ""
+            raise failed from error
+        except StoreUnreachable as error:
+            raise Unpublished(
+                f"{error.message}; the run has ended, and its result is kept in {self.folder}",
+                advice=f"{error.advice}; then `{PUBLISH}` brings it to the store".lstrip("; "),
+                spec_hash=spec_hash.hex, attempt=self.folder.name, folder=str(self.folder),
+            ) from error  # fmt: skip
         except ExecutorError as error:
-            error.advice = f"{error.advice}; the result is kept in {self.folder}".lstrip("; ")
+            if self.kept:
+                error.advice = f"{error.advice}; {where}: `{PUBLISH}` tries again".lstrip("; ")
             raise
         except KeyboardInterrupt:
-            advice = f"what the run left is kept in {self.folder}"
+            if not self.kept:
+                raise
+            advice = f"{where}: `{PUBLISH}` brings it to the store"
             raise Interrupted("interrupted before the result was in the store", advice=advice) from None
-        mark.unlink()
+        self.drop()
 
 
 @contextlib.contextmanager
-def open_workspace(home: Home, attempt: str) -> Iterator[Workspace]:
-    """Make and lock the folder of one attempt; it is removed at the end unless it was marked to be kept."""
+def open_workspace(
+    home: Home, attempt: str, *, disk: int = Resources().disk, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Workspace]:
+    """Make and lock the folder of one attempt, whose run may write `disk` bytes.
+
+    It is removed at the end unless it was marked to be kept.
+    """
     space = Workspace(home.attempts / attempt)
     with contextlib.ExitStack() as held:
         with _locked(home.attempts / _GATE, wait=True):
             space.folder.mkdir(mode=0o700)
             held.enter_context(_locked(space.folder / "lock"))
+        space = Workspace(space.folder, make_disk(space.work, disk, environment))
         for folder in (space.code, space.outputs, space.control, space.report, space.staging):
             folder.mkdir()
         for folder in (space.outputs, space.report):
             hand_over(folder)
         try:
             yield space
+        except OSError as error:
+            if isinstance(failed := DiskFailed.of(error), DiskFull):
+                raise failed from error
+            raise
         finally:
-            if not (space.folder / UNPUBLISHED).exists():
-                with _locked(home.attempts / _GATE, wait=True):
-                    remove_tree(space.folder)
+            _leave(space, home)
+
+
+@contextlib.contextmanager
+def reopen_workspace(home: Home, attempt: str) -> Iterator[Workspace]:
+    """Lock the folder of an attempt that was kept; it is removed at the end unless it is still marked.
+
+    Raises `HeldElsewhere` when another process works in it, `NotFound` when it is gone.
+    """
+    space = Workspace(home.attempts / attempt)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_locked(space.folder / "lock"))
+        except _Busy as error:
+            raise HeldElsewhere(f"{attempt}: another process works on it", holder={}, advice="let it end") from error
+        except FileNotFoundError as error:
+            raise NotFound(f"{attempt}: no result of this name waits in {home.attempts}") from error
+        try:
+            yield space
+        finally:
+            _leave(space, home)
+
+
+def _leave(space: Workspace, home: Home) -> None:
+    if not space.kept:
+        with _locked(home.attempts / _GATE, wait=True):
+            remove_tree(space.folder)
+    else:
+        _give_back(space)
+
+
+def _give_back(space: Workspace) -> None:
+    """Give back the disk of a result that is kept, once its outputs have been copied."""
+    from executor.steps.staging import read  # which needs all that is below a workspace
+
+    with contextlib.suppress(ExecutorError, OSError):
+        if read(space).outputs is None:
+            release(space.work)
+
+
+def unpublished(home: Home) -> list[str]:
+    """Ids of attempts whose results wait here to be stored and that nobody works on, the oldest first."""
+    found = []
+    for mark in sorted(home.attempts.glob(f"*/{UNPUBLISHED}")):
+        with contextlib.suppress(_Busy, FileNotFoundError), _locked(mark.with_name("lock")):
+            found.append(mark.parent.name)
+    return found
 
 
 def hand_over(path: Path) -> None:
@@ -165,17 +294,22 @@ def sweep(home: Home, connect: Callable[[], Engine]) -> list[str]:
     swept = []
     with _locked(home.attempts / _GATE, wait=True):
         for folder in sorted(home.attempts.iterdir()):
-            if not folder.is_dir() or (folder / UNPUBLISHED).exists():
+            if not folder.is_dir():
                 continue
             with contextlib.suppress(_Busy), _locked(folder / "lock"):
+                if Workspace(folder).kept:
+                    _give_back(Workspace(folder))
+                    continue
                 connect().remove(folder.name)
+                forget(folder.name)
                 remove_tree(folder)
                 swept.append(folder.name)
     return swept
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all below it, folders without write permission too."""
+    """Remove a folder and all below it, folders without write permission and the disk of an attempt too."""
+    release(Workspace(folder).work)
     for path in (folder, *(Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)):
         if not path.is_symlink() and path.stat().st_uid == os.geteuid():
             path.chmod(0o700)

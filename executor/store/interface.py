@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +81,21 @@ class Store(ObjectStore):
         in_threads(self._send, (upload for upload in uploads if upload.size <= _SMALL), _SMALL_WORKERS)
         in_threads(self._send, (upload for upload in uploads if upload.size > _SMALL), _LARGE_WORKERS)
 
+    def put_stream(self, digest: Digest, size: int, source: Callable[[], BinaryIO], name: str) -> None:
+        """Keep what `source` gives, anew for every try, under its digest, whatever is there; verified on its way.
+
+        Raises `CorruptObject` when it gives other bytes; `name` is what the error calls it.
+        """
+        look_twice(lambda: self._send(Payload(source, name, digest, size)))
+
+    def abort_stale(self, before: datetime) -> int:  # noqa: ARG002 - for those that override it
+        """End uploads that nobody will go on with; returns how many.
+
+        Those of this machine whose blob is stored by now or that were last worked on before `before`, and those of
+        others that began before it. A store whose uploads leave nothing behind has none.
+        """
+        return 0
+
     def _send(self, payload: Payload) -> None:
         self._put(layout.blob(payload.digest), payload)
 
@@ -132,12 +147,12 @@ class Store(ObjectStore):
         if Digest.of(SPEC_TAG + data) != spec_hash:
             raise ValueError(f"not the canonical bytes of spec {spec_hash.hex}")
         key = f"{layout.run(spec_hash)}/spec.json"
-        self._checked_spec(key, spec_hash, self._create(key, data))
+        look_twice(lambda: self._checked_spec(key, spec_hash, self._create(key, data)))
 
     def get_spec(self, spec_hash: Digest) -> bytes:
         """The canonical bytes of a spec, checked against its hash; raises `NotFound`, `CorruptObject`."""
         key = f"{layout.run(spec_hash)}/spec.json"
-        return self._checked_spec(key, spec_hash, self._read(key))
+        return look_twice(lambda: self._checked_spec(key, spec_hash, self._read(key)))
 
     def _checked_spec(self, key: str, spec_hash: Digest, data: bytes) -> bytes:
         if (observed := Digest.of(SPEC_TAG + data)) != spec_hash:
@@ -184,13 +199,13 @@ class Store(ObjectStore):
         """Name the reference attempt of a spec unless it has one; returns the id that is the reference now."""
         layout.attempt(spec_hash, attempt)  # refuses what is not an id
         key = f"{layout.run(spec_hash)}/reference.json"
-        return self._reference(key, self._create(key, sealed({"attempt": attempt})))
+        return look_twice(lambda: self._reference(key, self._create(key, sealed({"attempt": attempt}))))
 
     def reference(self, spec_hash: Digest) -> str | None:
         """Id of the reference attempt, None when no attempt has succeeded yet."""
         key = f"{layout.run(spec_hash)}/reference.json"
         try:
-            return self._reference(key, self._read(key))
+            return look_twice(lambda: self._reference(key, self._read(key)))
         except NotFound:
             return None
 
@@ -217,7 +232,7 @@ class Store(ObjectStore):
         """What a diagnosis of an attempt found; none when there was none."""
         key = f"{layout.attempt(spec_hash, attempt)}/diagnosis.json"
         try:
-            return self._unsealed(key, self._read(key))
+            return look_twice(lambda: self._unsealed(key, self._read(key)))
         except NotFound:
             return None
 

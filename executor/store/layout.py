@@ -11,8 +11,25 @@ ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """What an attempt id looks like: it becomes part of a key, so nothing that could mean another one."""
 
 
+_PIN = re.compile(r"(?:^|/)archive/(image|data\.[A-Za-z0-9][A-Za-z0-9._-]*)/([0-9a-f]{64})$")
 IMAGES, KEYS, GC = "v1/images/sha256", "v1/keys", "v1/gc"
 """Images that are kept for their own sake, public keys of those who sign, and what garbage collectors say."""
+SWEEP, CANDIDATES = f"{GC}/sweep.json", f"{GC}/candidates.json"
+"""Who sweeps now, and since when each blob has been known to be of no use."""
+
+
+EVIDENCE = ("spec.json", "record.json", "reference.json", "diagnosis.json", "provenance.json")
+"""Names of the objects of a run that are written once and never again."""
+
+
+def is_evidence(key: str) -> bool:
+    """Whether a key is that of something that is written once and never again."""
+    return key.startswith(f"{RUNS}/") and key.rpartition("/")[2] in EVIDENCE
+
+
+def image(digest: Digest) -> str:
+    """Key that says: an image is wanted for its own sake."""
+    return f"{IMAGES}/{digest.hex}"
 
 
 def lease(spec_hash: Digest) -> str:
@@ -28,6 +45,17 @@ def intent(spec_hash: Digest, name: str) -> str:
 def provenance(spec_hash: Digest, name: str) -> str:
     """Key of the signed statement of an attempt."""
     return f"{attempt(spec_hash, name)}/provenance.json"
+
+
+def pin(spec_hash: Digest, what: str, digest: Digest) -> str:
+    """Key that says: `what` of a spec (`image`, or `data.<name>`), found from the blob of that digest, is wanted."""
+    return f"{run(spec_hash)}/archive/{what}/{digest.hex}"
+
+
+def pinned(key: str) -> tuple[str, Digest] | None:
+    """What a key of that kind pins, given whole or without the run's own part; none for any other key."""
+    match = _PIN.search(key)
+    return (match[1], Digest(match[2])) if match else None
 
 
 def blob(digest: Digest) -> str:

@@ -27,7 +27,7 @@ _ADVICE = {
 }
 
 
-def open_local(url: str, _env: Mapping[str, str]) -> LocalStore:
+def open_local(url: str, _env: Mapping[str, str], _journal: Path | None = None) -> LocalStore:
     """Store of a `file:` URL."""
     path = url.removeprefix("file:")
     if path.startswith("//"):
@@ -110,6 +110,16 @@ class LocalStore(Store):
     def _delete(self, key: str) -> None:
         with self._errors(key):
             self._path(key).unlink(missing_ok=True)
+
+    def abort_stale(self, before: datetime) -> int:
+        """Remove what writers that were killed left unfinished."""
+        ended = 0
+        with self._errors(_SCRATCH):
+            for path in (self._root / _SCRATCH).glob(".part-*"):
+                if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+                    path.unlink(missing_ok=True)
+                    ended += 1
+        return ended
 
     def _path(self, key: str) -> Path:
         parts = key.split("/") if key else []

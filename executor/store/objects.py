@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import BinaryIO, NamedTuple
@@ -43,6 +43,26 @@ class Listed(NamedTuple):
     """Bytes; 0 for a common start."""
     modified: datetime | None = None
     """When it was written, by the store's clock; none for a common start."""
+
+
+class Version(NamedTuple):
+    """One of the contents that a key has had, in a store that keeps them all."""
+
+    key: str
+    id: str
+    """What `open_version` takes; empty for a mark that says that the object was removed."""
+    etag: str
+    """Equal for equal contents."""
+    modified: datetime
+    """When it was written, by the store's clock."""
+
+
+class Seen(NamedTuple):
+    """What a trial of a capability saw."""
+
+    good: bool | None
+    """Whether the store can do it; none when that cannot be told from here."""
+    text: str
 
 
 class ObjectStore(ABC):
@@ -84,6 +104,27 @@ class ObjectStore(ABC):
         """The store's clock, None when it has none of its own; raises `StoreUnreachable` when it does not answer."""
         return None
 
+    def versions(self, prefix: str = "") -> Iterator[Version]:  # noqa: ARG002 - for those that keep them
+        """Every content that keys with this start have had, the newest of a key first; nothing where none is kept."""
+        return iter(())
+
+    def open_version(self, key: str, version: str) -> BinaryIO:
+        """Bytes of an earlier content, not verified; raises `NotFound`."""
+        raise NotFound(f"{self.url}/{key}: no version {version}")
+
+    def purge(self, key: str) -> None:
+        """Remove an object with all that it was before, so that its room is free; raises `Retained`."""
+        self._delete(key)
+
+    @property
+    def place(self) -> str:
+        """Which store this is: the URL, with the server where several can have it."""
+        return self.url
+
+    def trials(self) -> Mapping[str, Callable[[str], Seen]]:
+        """What only this kind of store can be tried for, below a prefix; by the names of `probe.CAPABILITIES`."""
+        return {}
+
     # What follows from that ------------------------------------------------------------------------------------------
 
     def objects(self, prefix: str = "") -> Iterator[Listed]:
@@ -93,6 +134,14 @@ class ObjectStore(ABC):
     def open_object(self, key: str) -> BinaryIO:
         """Bytes of any object by its key, not verified; raises `NotFound`."""
         return self._open(key)
+
+    def stat(self, key: str) -> Stat | None:
+        """What is known of an object, None when there is none."""
+        return self._stat(key)
+
+    def read(self, key: str) -> bytes:
+        """A small object whole, not verified; raises `NotFound`."""
+        return self._read(key)
 
     def document(self, key: str) -> tuple[bytes, str]:
         """A small object that changes, and its version; raises `NotFound`."""
@@ -122,6 +171,14 @@ class ObjectStore(ABC):
         """Put a small object whatever is there: only for what one process owns, and is no evidence."""
         self._put(key, Payload.of_bytes(data, key))
 
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """One conditional put, and what the store says of it; `create` makes sense of the answer."""
+        return self._put(key, Payload.of_bytes(data, key), if_absent=True)
+
+    def put_if_version(self, key: str, data: bytes, version: str) -> bool:
+        """One swap, and what the store says of it; `replace` makes sense of the answer."""
+        return self._put(key, Payload.of_bytes(data, key), if_version=version)
+
     def remove(self, key: str) -> None:
         """Remove an object; no error when there is none."""
         self._delete(key)
@@ -129,9 +186,9 @@ class ObjectStore(ABC):
     def probe(self) -> bool:
         """Write, write again without overwriting, read, remove; True when the second write was refused."""
         key = f"{layout.PROBES}/{os.getpid()}-{time.monotonic_ns()}"
-        self._create(key, b"first")
+        self.put_if_absent(key, b"first")
         try:
-            return self._create(key, b"second") == b"first" == self._read(key)
+            return not self.put_if_absent(key, b"second") and self._read(key) == b"first"
         finally:
             self._delete(key)
 
@@ -159,7 +216,8 @@ class ObjectStore(ABC):
         )
 
     def _create_same(self, key: str, data: bytes) -> None:
-        if (stored := self._create(key, data)) != data:
+        stored = self._create(key, data)
+        if stored != data and (stored := self._read(key)) != data:  # a bit can have flipped on its way back
             raise UsageError(
                 f"{self.url}/{key}: already there with other contents: {Digest.of(stored)}, not {Digest.of(data)}",
                 advice="what is stored is never changed; run again to get a new attempt",

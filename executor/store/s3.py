@@ -2,24 +2,23 @@
 
 - Every request is tried a few times, by us and at fixed pauses: botocore does not retry a damaged upload (BadDigest).
 - A single put is checked by the server against our sha256, a part against its CRC32; what is read is verified by us.
-- Large uploads go part by part through plain requests, not through a transfer manager: its CRT variant ignores the
-  endpoint that it is given.
+- Large uploads go part by part, see `multipart`.
 - Commits are single conditional puts: the condition of a multipart upload is broken in several servers.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -37,27 +36,28 @@ from botocore.exceptions import ConnectionError as ConnectionFailed
 from executor.errors import NotFound, StoreUnreachable, UsageError
 from executor.log import get_logger
 from executor.spec.canonical import CHUNK
+from executor.store import layout
+from executor.store.download import Download
 from executor.store.interface import Store
-from executor.store.objects import Listed, Stat
-from executor.store.transfer import Payload
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from executor.store.multipart import MULTIPART, Multipart
+from executor.store.objects import DOCUMENT_LIMIT, Listed, Seen, Stat, Version
+from executor.store.retention import Retention
+from executor.store.transfer import Payload, read_at_most
 
 T = TypeVar("T")
 PAUSES = (0.1, 0.4, 1.6, 3.2)
 """Seconds before the second and later tries of a request."""
 CONNECT_S, READ_S = 5, 20
 """Seconds until a try is given up: without a connection, and without an answer to what was sent."""
-MULTIPART, PART, _PARTS_AT_ONCE, _MAX_PARTS = 64 << 20, 16 << 20, 4, 10_000
 
+_SECRET = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - where it is, not what it is
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _TRANSIENT_CODES = frozenset(
-    {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "RequestTimeout", "ConditionalRequestConflict",
-     "OperationAborted"}
+    {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "MalformedXML", "RequestTimeout",
+     "ConditionalRequestConflict", "OperationAborted"}
 )  # fmt: skip
-_ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+_ABSENT = frozenset({"NoSuchKey", "NoSuchUpload", "404", "NotFound"})
 _WRONG_KEYS = "the access key or its secret is wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _NOT_ALLOWED = "these credentials may not do this: they need to get, put, delete and list objects in this bucket"
 _ADVICE = {
@@ -73,8 +73,13 @@ _ADVICE = {
 }
 
 
-def open_s3(url: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES) -> S3Store:
-    """Store of an `s3://bucket/prefix` URL; endpoint and credentials from `env`, else where botocore finds them."""
+def open_s3(
+    url: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES, *, journal: Path | None = None
+) -> S3Store:
+    """Store of an `s3://bucket/prefix` URL; endpoint and credentials from `env`, else where botocore finds them.
+
+    Large uploads that are cut off go on at the next try when there is a folder for their `journal`.
+    """
     match = _URL.fullmatch(url)
     prefix = (match["prefix"] or "").rstrip("/") if match else ""
     bucket = url.removeprefix("s3://").split("/")[0]
@@ -83,7 +88,7 @@ def open_s3(url: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES) 
                          advice="a bucket's name has at least 3 characters")  # fmt: skip
     if not match or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
         raise UsageError(f"{url!r} is not the URL of a bucket", advice="write s3://bucket or s3://bucket/prefix")
-    return S3Store(match["bucket"], prefix, env, pauses)
+    return S3Store(match["bucket"], prefix, env, pauses, journal)
 
 
 def _client(env: Mapping[str, str]) -> Any:
@@ -91,7 +96,7 @@ def _client(env: Mapping[str, str]) -> Any:
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else None)
     session = boto3.session.Session(
         aws_access_key_id=env.get("AWS_ACCESS_KEY_ID") or None,
-        aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY") or None,
+        aws_secret_access_key=env.get(_SECRET) or None,
         aws_session_token=env.get("AWS_SESSION_TOKEN") or None,
         region_name=region,
     )
@@ -111,7 +116,10 @@ def _client(env: Mapping[str, str]) -> Any:
 class S3Store(Store):
     """A bucket, or what lies below a prefix in it. Safe to use from several threads."""
 
-    def __init__(self, bucket: str, prefix: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES) -> None:
+    def __init__(
+        self, bucket: str, prefix: str, env: Mapping[str, str], pauses: Sequence[float] = PAUSES,
+        journal: Path | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}")
         self._bucket, self._pauses = bucket, pauses
         self._prefix = f"{prefix}/" if prefix else ""
@@ -120,6 +128,9 @@ class S3Store(Store):
             self._s3 = _client(env)
         except (BotoCoreError, ValueError) as error:
             raise StoreUnreachable(f"{self.url}: {error}", advice="check the endpoint and the AWS profile") from error
+        self._stranger = {**env, _SECRET: f"{env[_SECRET]}x"} if env.get(_SECRET) else None
+        self._multipart = Multipart(_Parts(self), journal)
+        self._kept = Retention(_Parts(self), env.get("EXECUTOR_S3_LOCK", ""), self.server_time)
 
     def create_bucket(self) -> None:
         """Make the bucket; no error when it is ours already."""
@@ -132,19 +143,20 @@ class S3Store(Store):
     # Primitives ---------------------------------------------------------------------------------------------------
 
     def _open(self, key: str) -> BinaryIO:
-        return io.BufferedReader(_Download(lambda start: self._get(key, start), self._call), CHUNK)
+        return io.BufferedReader(Download(lambda start: self._get(key, start), self._call), CHUNK)
 
-    def _get(self, key: str, start: int) -> Any:
+    def _get(self, key: str, start: int, **version: str) -> Any:
         extra = {"Range": f"bytes={start}-"} if start else {}
-        return self._s3.get_object(**self._at(key), **extra)["Body"]
+        return self._s3.get_object(**self._at(key), **version, **extra)["Body"]
 
     def _put(self, key: str, payload: Payload, *, if_absent: bool = False, if_version: str | None = None) -> bool:
         condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_version} if if_version is not None else {}
         if payload.size <= MULTIPART:
+            condition |= self._kept.arguments(key)
             return self._call(lambda: self._put_once(key, payload, condition))
         if condition:
             raise ValueError(f"{key}: too large for a conditional put")
-        self._put_parts(key, payload)
+        self._multipart.send(key, payload)
         return True
 
     def _put_once(self, key: str, payload: Payload, condition: Mapping[str, str]) -> bool:
@@ -158,53 +170,6 @@ class S3Store(Store):
                 return False
             raise
         return True
-
-    def _put_parts(self, key: str, payload: Payload) -> None:
-        at = self._at(key)
-        begun = self._call(lambda: self._s3.create_multipart_upload(**at, ChecksumAlgorithm="CRC32"))
-        upload = at | {"UploadId": begun["UploadId"]}
-        try:
-            parts = self._send_parts(upload, payload)
-            self._complete(key, payload, upload, parts)
-        except BaseException:
-            with suppress(ClientError, BotoCoreError):  # what made us give up is the news; once, it has taken long
-                self._s3.abort_multipart_upload(**upload)
-            raise
-
-    def _send_parts(self, upload: dict[str, Any], payload: Payload) -> list[dict[str, Any]]:
-        size = max(PART, -(-payload.size // _MAX_PARTS))
-
-        def send(number: int, body: bytes) -> dict[str, Any]:
-            request = upload | {"PartNumber": number, "Body": body, "ChecksumAlgorithm": "CRC32"}
-            answer = self._call(lambda: self._s3.upload_part(**request))
-            return {"PartNumber": number} | {name: answer[name] for name in ("ETag", "ChecksumCRC32") if name in answer}
-
-        done: list[dict[str, Any]] = []
-        waiting: deque[Future[dict[str, Any]]] = deque()
-        with payload.open() as stream, ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
-            try:
-                for number, body in enumerate(iter(lambda: stream.read(size), b""), start=1):
-                    waiting.append(pool.submit(send, number, body))
-                    if len(waiting) > _PARTS_AT_ONCE:
-                        done.append(waiting.popleft().result())
-                return done + [part.result() for part in waiting]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # none that has not begun
-                raise
-
-    def _complete(self, key: str, payload: Payload, upload: dict[str, Any], parts: list[dict[str, Any]]) -> None:
-        try:
-            self._call(lambda: self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}))
-        except (StoreUnreachable, NotFound):
-            if not self._holds(key, payload.size):  # else only the answer was lost
-                raise
-
-    def _holds(self, key: str, size: int) -> bool:
-        """Ask once, after a request that was tried long enough."""
-        try:
-            return bool(self._s3.head_object(**self._at(key))["ContentLength"] == size)
-        except (ClientError, BotoCoreError):
-            return False
 
     def _stat(self, key: str) -> Stat | None:
         try:
@@ -228,11 +193,50 @@ class S3Store(Store):
     def _delete(self, key: str) -> None:
         self._call(lambda: self._s3.delete_object(**self._at(key)))
 
+    def versions(self, prefix: str = "") -> Iterator[Version]:
+        """Every content of keys that start so, in a bucket with versions."""
+        return self._kept.versions(prefix)
+
+    def open_version(self, key: str, version: str) -> BinaryIO:
+        """Bytes of one version."""
+        get = functools.partial(self._get, key, VersionId=version)
+        return io.BufferedReader(Download(get, self._call), CHUNK)
+
+    def purge(self, key: str) -> None:
+        """Remove an object with its versions; raises `Retained`."""
+        if not self._kept.purge(key):
+            self._delete(key)
+
+    def document(self, key: str) -> tuple[bytes, str]:
+        """Bytes and version of a small object, from one answer; raises `NotFound`."""
+
+        def get() -> tuple[bytes, str]:
+            answer = self._s3.get_object(**self._at(key))
+            return read_at_most(answer["Body"], f"{self.url}/{key}", DOCUMENT_LIMIT), answer["ETag"]
+
+        return self._call(get)
+
+    def abort_stale(self, before: datetime) -> int:
+        """End uploads in parts that nobody will go on with."""
+        return self._multipart.abort_stale(f"{layout.BLOBS}/", before)
+
     def server_time(self) -> datetime | None:
         """The server's clock, from the date of its answer."""
         answer = self._call(self._look)
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         return parsedate_to_datetime(date) if date else None
+
+    @property
+    def place(self) -> str:
+        """The bucket at its server."""
+        return f"{self._s3.meta.endpoint_url}/{self._bucket}/{self._prefix}"
+
+    def trials(self) -> Mapping[str, Callable[[str], Seen]]:
+        """What only S3 has."""
+        from executor.store.s3_probe import S3Trials  # only who examines a store needs it
+
+        stranger = _client(self._stranger) if self._stranger else None
+        return S3Trials(self._s3, stranger, self._at, _refusal).by_name(self._call)
 
     # The border ---------------------------------------------------------------------------------------------------
 
@@ -268,47 +272,31 @@ class S3Store(Store):
 
     def _why(self, error: Exception) -> Exception:
         """The answer to HEAD has no body, and is 404 without a bucket too: ask again in a way that says why."""
-        try:
-            self._look()
-        except (ClientError, BotoCoreError) as reason:
-            error = reason
-        else:
-            self._bucket_seen = True
+        for pause in (*self._pauses, None):
+            try:
+                self._look()
+            except (ClientError, BotoCoreError) as reason:
+                if pause is None or not is_transient(reason):
+                    why: Exception = reason
+                    return why
+                time.sleep(pause)
+            else:
+                break
+        self._bucket_seen = True
         return error
 
 
-class _Download(io.RawIOBase):
-    """An object's bytes; a connection that breaks is taken up again where it broke."""
+class _Parts:
+    """The bucket, as `multipart` asks it."""
 
-    def __init__(self, get: Callable[[int], Any], call: Callable[[Callable[[], Any]], Any]) -> None:
-        self._get, self._call, self._position = get, call, 0
-        self._body = call(lambda: get(0))
+    def __init__(self, store: S3Store) -> None:
+        self.client, self.place = store._s3, store.place
+        self.address, self.call, self.size_of = store._at, store._call, store._size
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        chunk: bytes = self._call(lambda: self._read(len(view)))
-        view[: len(chunk)] = chunk
-        self._position += len(chunk)
-        return len(chunk)
-
-    def _read(self, size: int) -> bytes:
-        if self._body is None:
-            self._body = self._get(self._position)
-        try:
-            data: bytes = self._body.read(size)
-        except BotoCoreError:
-            self._body.close()
-            self._body = None
-            raise
-        return data
-
-    def close(self) -> None:
-        if self._body is not None:
-            self._body.close()
-        super().close()
+    def once(self, action: Callable[[], Any]) -> None:
+        """No news of a request whose fate changes nothing."""
+        with suppress(ClientError, BotoCoreError):
+            action()
 
 
 def _code(error: object) -> str:
@@ -317,6 +305,17 @@ def _code(error: object) -> str:
 
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _refusal(action: Callable[[], Any]) -> str:
+    """The code with which the store refuses, empty when it does not; what may succeed later is raised."""
+    try:
+        action()
+    except ClientError as error:
+        if _status(error) in _TRANSIENT_STATUS:
+            raise
+        return _code(error) or str(_status(error))
+    return ""
 
 
 def is_transient(error: Exception) -> bool:

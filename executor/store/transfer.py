@@ -70,10 +70,13 @@ class _Verifying(io.RawIOBase):
         super().close()
 
 
-def write_whole(target: Path, source: BinaryIO, *, if_absent: bool = False, scratch: Path | None = None) -> bool:
+def write_whole(
+    target: Path, source: BinaryIO, *, if_absent: bool = False, scratch: Path | None = None, mode: int = 0o644
+) -> bool:
     """Copy `source` to `target`, complete and on disk or not there at all; False when `if_absent` and it exists.
 
     The temporary file lies in `scratch`, by default beside the target; whatever is raised, it is gone afterwards.
+    Nobody but the user can read it before it has its `mode`.
     """
     handle, name = tempfile.mkstemp(dir=scratch or target.parent, prefix=".part-")
     temporary = Path(name)
@@ -81,12 +84,12 @@ def write_whole(target: Path, source: BinaryIO, *, if_absent: bool = False, scra
         with os.fdopen(handle, "wb") as file:
             shutil.copyfileobj(source, file, CHUNK)
             file.flush()
-            os.fchmod(handle, 0o644)
+            os.fchmod(handle, mode)
             os.fsync(handle)
         placed = _link(temporary, target) if if_absent else bool(temporary.replace(target))
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return placed
 
 
@@ -98,7 +101,8 @@ def _link(temporary: Path, target: Path) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -18,7 +18,7 @@ from executor.errors import EngineUnreachable
 from executor.spec.canonical import Digest
 from executor.store.s3 import open_s3
 from executor.store.server import Server
-from tests.integration.site import SMALL, TORCH, Machine
+from tests.integration.site import SCRIPT, SMALL, TORCH, Machine, locked
 from tests.unit.engine.blobs import FolderBlobs
 
 SMALL_PROGRAMS = ("bin/sh", "bin/cat", "bin/sleep", "lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6")
@@ -108,6 +108,17 @@ def small_image(engine: DockerEngine, small_blobs: tuple[FolderBlobs, Digest]) -
 def images(torch_image: str, small_image: str) -> Mapping[str, str]:
     """The images that specs of tests name, and what they are here."""
     return {TORCH: torch_image, "localhost/executor-test-small": small_image}
+
+
+@pytest.fixture(scope="session")
+def finished(small_image: str, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine whose store, a folder, holds one spec that ran twice; only to copy from."""
+    folder = tmp_path_factory.mktemp("finished")
+    machine = Machine(folder, f"file:{folder}/store")
+    spec, spec_hash = locked(machine, SCRIPT)
+    assert machine.run("submit", spec, "--quiet").code == 0
+    assert machine.run("rerun", spec_hash, "--quiet").code == 0
+    return machine
 
 
 MakeMachine = Callable[[str], Machine]

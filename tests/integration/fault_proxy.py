@@ -19,7 +19,7 @@ REASONS = {"403": "Forbidden", "409": "Conflict", "500": "Internal Server Error"
 class FaultProxy:
     """Forwards to `endpoint`; `plan(method, path)` names the fault of each request, empty for none."""
 
-    def __init__(self, endpoint: str, plan: Callable[[str, str], Fault]) -> None:
+    def __init__(self, endpoint: str, plan: Callable[[str, str], Fault], *, port: int = 0) -> None:
         self.seen: list[tuple[str, str, Fault]] = []
         upstream, lock = urlsplit(endpoint).netloc, threading.Lock()
         seen = self.seen
@@ -72,8 +72,9 @@ class FaultProxy:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        self.endpoint = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> FaultProxy:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

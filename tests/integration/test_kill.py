@@ -54,7 +54,7 @@ class Run:
         return words in self.stderr.read_text()
 
     def left(self, name: str) -> bool:
-        return any((folder / "outputs" / name).exists() for folder in attempts(self.machine) - self.others)
+        return any((folder / "work" / "outputs" / name).exists() for folder in attempts(self.machine) - self.others)
 
     def stored(self) -> int:
         return count_blobs(self.machine) - self.blobs
@@ -134,6 +134,22 @@ def check_next(machine: Machine, spec: Path) -> None:
     assert len({record.result_digest for record in records(machine.store, spec_hash)}) == 1
     assert containers(spec_hash.hex) == []
     assert machine.attempts_left() == []
+    check_waiting(machine, spec_hash)
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    assert [folder for folder in mounted if folder.startswith(f"{machine.home}/")] == []
+
+
+def check_waiting(machine: Machine, spec_hash: Digest) -> None:
+    """What had ended when its executor was killed is not lost: it is published, and agrees."""
+    waiting = {folder.name for folder in attempts(machine)}
+    published = machine.run("publish", "--pending", "--json")
+    assert published.code == 0, published
+    assert {one["attempt"] for one in published.json if one["state"] == "published"} == waiting
+    found = records(machine.store, spec_hash)
+    assert waiting <= {record.attempt for record in found}
+    assert len({record.result_digest for record in found}) == 1
+    check_store(machine, spec_hash)
+    assert attempts(machine) == frozenset()
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

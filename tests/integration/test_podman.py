@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from executor.engine.oci import Manifest
+from executor.engine.oci import INDEX, MANIFEST, Manifest
 from executor.spec.canonical import Digest
 from tests.integration.site import PATIENCE, Machine
 from tests.unit.engine.blobs import FolderBlobs
@@ -80,6 +82,29 @@ def test_a_stored_image_runs_and_reruns_identically(
     assert [file["path"] for file in first.json["outputs"]] == ["word.txt"]
     again = machine.run("rerun", "--json", first.json["spec_hash"], env=env)
     assert (again.code, again.json["verdict"]) == (0, "identical"), again.err
+
+
+def test_an_image_of_several_platforms_is_restored_and_archived_again(
+    podman: str, machine: Machine, tmp_path: Path
+) -> None:
+    """Into podman and out of it again: both ways its bytes are those of its digest."""
+    blobs = FolderBlobs(tmp_path / "blobs")
+    blobs.root.mkdir()
+    digest = blobs.image(bytes(10_240))  # a tar of no files
+    stored(blobs, digest, machine)
+    entries = [
+        {"mediaType": MANIFEST, "digest": str(one), "size": 1, "platform": {"os": "linux", "architecture": name}}
+        for one, name in ((Digest.of(b"kept by nobody"), "s390x"), (digest, "amd64"))
+    ]
+    index = machine.store.put_bytes(json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode())
+    env = {"DOCKER_HOST": podman}
+    for source in ("store", "engine"):
+        back = machine.run("image", "restore", str(index), "--json", env=env)
+        assert (back.code, back.json["digest"], back.json["source"]) == (0, str(index), source), back
+    other = replace(machine, url=f"file:{tmp_path}/other")
+    kept = other.run("image", "archive", f"localhost/small@{digest}", "--json", env=env)
+    assert kept.code == 0, kept
+    assert other.store.has_blob(digest)
 
 
 def test_a_gpu_is_refused_where_it_would_be_ignored_in_silence(

@@ -152,9 +152,9 @@ def test_a_result_that_cannot_be_stored_is_kept(
     spec, spec_hash = locked(machine, SCRIPT)
     with FaultProxy(s3_server.endpoint, lambda method, path: "503" if method == "PUT" and key in path else "") as proxy:
         failed = machine.run("submit", "--json", spec, env={"EXECUTOR_S3_ENDPOINT": proxy.endpoint})
-    assert (failed.code, failed.json["error"]) == (6, "StoreUnreachable"), failed
-    (kept,) = (machine.home / "attempts").glob("*/outputs/model.pt")
-    assert str(kept.parents[1]) in failed.json["advice"]
+    assert (failed.code, failed.json["error"]) == (6, "Unpublished"), failed
+    (kept,) = (machine.home / "attempts").glob("*/staging/model.pt")
+    assert str(kept.parents[1]) == failed.json["folder"]
     assert machine.store.attempts(Digest(spec_hash)) == []
     assert containers(spec_hash) == []
     again = machine.run("submit", "--json", spec)

@@ -22,7 +22,8 @@ import pytest
 from executor.errors import CorruptObject, NotFound, StoreUnreachable, UsageError
 from executor.spec.canonical import SPEC_TAG, Digest
 from executor.store import Store, layout, open_store
-from executor.store.s3 import MULTIPART, PART, open_s3
+from executor.store.multipart import MULTIPART, PART
+from executor.store.s3 import open_s3
 from executor.store.server import Server
 from executor.store.sources import fetch_prefix
 from tests.integration.conftest import S3Server

@@ -13,6 +13,12 @@ def events_for_people() -> None:
     log.configure()
 
 
+@pytest.fixture(autouse=True)
+def plain_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disks of runs are plain folders, whoever runs the tests; those that test disks mount them."""
+    monkeypatch.setattr("executor.steps.disk._mount", lambda *_: "a unit test mounts nothing")
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr("executor.environment.host.read", same_host)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,14 +13,18 @@ from typing import Any
 
 import executor
 from executor.engine.interface import LogSink
+from executor.evidence.proof import Proof
 from executor.evidence.record import Record
-from executor.facts import HostFacts
+from executor.facts import HostFacts, Outcome
 from executor.run import Options, Result, rerun, submit
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.steps.history import records
+from executor.steps.prepare import Inputs, observe
+from executor.steps.recorded import Ended
+from executor.steps.report import Heard
 from executor.steps.site import Site
-from executor.steps.workspace import Home
+from executor.steps.workspace import Home, Workspace, open_workspace
 from tests.fakes import NOON, FakeEngine, MemoryStore
 from tests.unit.engine.repos import ENV
 from tests.unit.environment import samples
@@ -117,13 +123,32 @@ class World:
 
     @property
     def stored(self) -> list[str]:
-        """Keys in the store, those of its probes aside."""
-        return [key for key in self.store.contents if not key.startswith("v1/probes/")]
+        """Keys in the store, those of its probes and of leases aside."""
+        return [key for key in self.store.contents if not key.startswith("v1/probes/") and "/lease." not in key]
 
     @property
     def left(self) -> list[str]:
         """Attempts whose folders are still on this machine."""
         return sorted(folder.name for folder in self.site.home.attempts.iterdir() if folder.is_dir())
+
+
+def an_end(world: World, attempt: str, **changes: Any) -> Ended:
+    """A run of `a_spec()` that ended well."""
+    done = Outcome(exit_code=0, started=NOON, finished=NOON)
+    seen = Heard(observe(world.site), (), Proof(standing="proven"))
+    known = Ended(a_spec(), attempt, done, seen, Inputs(None, ()), frozenset(), None, rerun=False)
+    return replace(known, **changes)
+
+
+@contextmanager
+def a_workspace(world: World, attempt: str, **outputs: bytes) -> Iterator[Workspace]:
+    """The folder of a run that left these files (`model_pt` is `model.pt`)."""
+    with open_workspace(world.site.home, attempt) as space:
+        space.log.write_bytes(b"log\n")
+        space.printed.touch()
+        for name, data in outputs.items():
+            (space.outputs / name.replace("_", ".")).write_bytes(data)
+        yield space
 
 
 def same_host(now: datetime, *_: object) -> HostFacts:

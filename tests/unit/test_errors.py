@@ -1,3 +1,4 @@
+import errno
 import inspect
 import json
 
@@ -6,14 +7,18 @@ import pytest
 from executor import errors
 from executor.errors import (
     CorruptObject,
+    DiskFailed,
+    DiskFull,
     EnvironmentMismatch,
     ExecutorError,
     InputMismatch,
     Issue,
     NotRepeatable,
+    QueryError,
     SeveralErrors,
     SpecError,
     UncommittedChanges,
+    Unpublished,
     Unreachable,
     UsageError,
     count,
@@ -21,10 +26,11 @@ from executor.errors import (
 from executor.facts import Finding
 
 CODES = {
-    "ExecutorError": 1, "SpecError": 2, "UsageError": 2, "UncommittedChanges": 2, "NotFound": 2,
+    "ExecutorError": 1, "SpecError": 2, "UsageError": 2, "QueryError": 2, "UncommittedChanges": 2, "NotFound": 2,
     "EnvironmentMismatch": 3, "InputMismatch": 3, "NotRepeatable": 4, "CorruptObject": 5, "Unreachable": 6,
     "StoreUnreachable": 6, "EngineUnreachable": 6, "RegistryUnreachable": 6, "SourceUnreachable": 6,
-    "ImageNotFound": 6, "Interrupted": 130,
+    "ImageNotFound": 6, "Interrupted": 130, "Untrusted": 5, "Retained": 6, "Unpublished": 6, "HeldElsewhere": 7,
+    "DiskFailed": 6, "DiskFull": 6,
 }  # fmt: skip
 CLASSES = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ExecutorError)}
 FINDING = Finding(field="cpu.isa", expected="avx2", observed="default", severity="refuse")
@@ -42,10 +48,13 @@ def test_every_error_has_the_exit_code_of_the_table() -> None:
         SpecError([Issue("wrong", "seed", 3, 1)], path="s.yaml"),
         SeveralErrors([UsageError("m"), Unreachable("n", advice="a")]),
         UncommittedChanges("repo", ["a"]),
+        QueryError("a = 1", 2, "expected `==`"),
         EnvironmentMismatch("m", findings=[FINDING]),
         InputMismatch("data.d.hash", expected="a", observed="b"),
         CorruptObject("k", expected="a", observed="b"),
         NotRepeatable("m", divergence={"step": 3}, advice="a"),
+        Unpublished("m", spec_hash="a", attempt="b", folder="c", advice="a"),
+        DiskFailed.of(OSError(errno.EIO, "Input/output error", "/x")),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -79,6 +88,13 @@ def test_uncommitted_changes_are_named_up_to_twenty() -> None:
 def test_a_mismatch_carries_its_findings_as_data() -> None:
     document = EnvironmentMismatch("m", findings=[FINDING]).as_json()
     assert (document["status"], document["findings"]) == ("refused", [FINDING.model_dump()])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_from_a_broken_one(number: int) -> None:
+    full, broken = DiskFailed.of(OSError(number, "no room", "/x")), DiskFailed.of(OSError(errno.EIO, "broken"))
+    assert (type(full), str(full), full.advice) == (DiskFull, "/x: no room", "make room on this disk")
+    assert (type(broken), str(broken)) == (DiskFailed, "a disk of this machine: broken")
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -19,13 +20,16 @@ from executor.errors import (
     NotFound,
     SourceUnreachable,
     StoreUnreachable,
+    Unpublished,
 )
+from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.spec.tree import scan
 from executor.steps.history import finished
 from executor.steps.report import BARE, SILENT
 from executor.steps.workspace import UNPUBLISHED
 from executor.store import layout
+from executor.store.transfer import verified
 from tests.unit.engine.repos import commit_all, make_repo
 from tests.unit.environment import samples
 from tests.unit.sites import HOST, LAUNCH, PROVEN, Program, World, a_spec
@@ -282,6 +286,26 @@ def test_code_is_kept_and_a_rerun_needs_no_repository(world: World, tmp_path: Pa
     assert seen == ["print(1)\n"] * 2
 
 
+def test_code_that_is_damaged_on_its_way_from_the_store_is_read_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, repo = with_code(tmp_path)
+    code = world.submit(spec).record.code
+    assert code is not None
+    shutil.rmtree(repo)
+    shutil.rmtree(world.site.home.code)
+    opened, times = world.store.open_blob, iter([True])
+
+    def damaged(digest: Digest) -> BinaryIO:
+        if digest == code.digest and next(times, False):
+            return verified(io.BytesIO(b"other bytes"), "code", digest)
+        return opened(digest)
+
+    monkeypatch.setattr(world.store, "open_blob", damaged)
+    assert world.rerun(spec).record.status == "succeeded"
+    assert next(times, None) is None
+
+
 def test_code_that_is_nowhere_stops_the_run(world: World, tmp_path: Path) -> None:
     spec, repo = with_code(tmp_path)
     shutil.rmtree(repo)
@@ -410,10 +434,13 @@ def test_contents_come_first_then_the_record_then_the_reference(world: World, da
     record = world.submit(with_data(data)).record
     run = layout.run(record.spec_hash)
     puts = [request.removeprefix("put ") for request in world.store.requests if request.startswith("put v1/")]
-    puts = [key for key in puts if not key.startswith("v1/probes/") and "/log/" not in key]
-    assert puts[0] == f"{run}/spec.json"
-    assert set(puts[1:-2]) == {layout.blob(digest) for digest in record.blobs()}
-    assert puts[-2:] == [f"{run}/attempts/{record.attempt}/record.json", f"{run}/reference.json"]
+    puts = [key for key in puts if not key.startswith("v1/probes/") and "/log/" not in key and "/lease." not in key]
+    attempt = layout.attempt(record.spec_hash, record.attempt)
+    assert puts[:2] == [layout.intent(record.spec_hash, record.attempt), f"{run}/spec.json"]
+    blobs = {layout.blob(digest) for digest in record.blobs()}
+    assert blobs <= {*puts[2 : 2 + len(blobs)]}
+    assert puts[-3:] == [f"{attempt}/provenance.json", f"{attempt}/record.json", f"{run}/reference.json"]
+    assert f"delete {puts[0]}" in world.store.requests
 
 
 def test_a_store_that_fails_while_the_result_is_kept_leaves_it_on_this_machine(world: World) -> None:
@@ -422,14 +449,17 @@ def test_a_store_that_fails_while_the_result_is_kept_leaves_it_on_this_machine(w
         return Program()(work, log)
 
     world.engine.program = program
-    with pytest.raises(StoreUnreachable) as caught:
+    with pytest.raises(Unpublished, match="nothing answers; the run has ended, and its result is kept") as caught:
         world.submit(SPEC)
     (attempt,) = world.left
     folder = world.site.home.attempts / attempt
-    assert str(folder) in caught.value.advice
+    assert (caught.value.exit_code, caught.value.spec_hash, caught.value.attempt) == (6, SPEC.hash.hex, attempt)
+    assert caught.value.folder == str(folder)
+    assert "`executor publish --pending`" in caught.value.advice
     assert (folder / UNPUBLISHED).exists()
     assert (folder / "staging" / "model.pt").read_bytes() == b"weights"
     world.store.down = False
+    del world.store.contents[layout.lease(SPEC.hash)]  # as if its process had ended
     assert world.records(SPEC) == []
     world.engine.program = Program()
     assert world.submit(SPEC).record.status == "succeeded"
@@ -501,7 +531,7 @@ def test_what_a_killed_executor_left_goes_first(world: World) -> None:
 def test_whoever_watches_sees_the_steps_and_the_log(world: World) -> None:
     world.submit(SPEC)
     assert [stage.split(",")[0].split(" ")[0] for stage in world.watcher.stages] == [
-        "checking", "inputs", "running", "keeping",
+        "checking", "first", "inputs", "running", "keeping",
     ]  # fmt: skip
     assert world.watcher.printed == b"training\n"
     assert world.watcher.moved[-1][0] == "upload"

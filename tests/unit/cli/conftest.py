@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -33,8 +33,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def wired(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """The world behind the command line."""
 
-    def site(url: str | None, reporter: Reporter | None = None) -> Site:
-        return replace(world.site, reporter=reporter or Silent())
+    def site(url: str | None, reporter: Reporter | None = None, secrets: Sequence[str] = ()) -> Site:
+        return replace(world.site, reporter=reporter or Silent(), secrets=wiring.secret_values(secrets))
 
     monkeypatch.setattr(wiring, "site", site)
     monkeypatch.setattr(wiring, "store", lambda url: world.store)

@@ -1,9 +1,9 @@
 from typing import Any
 
-from executor.cli.details import WIDTH, asked, attempts, listed
+from executor.cli.details import WIDTH, asked, attempts, kept, listed
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
-from executor.steps.publish import hints_of
+from executor.steps.recorded import hints_of
 from tests.unit.sites import a_spec
 
 DATA = Digest.of(b"data")
@@ -60,3 +60,9 @@ def test_the_list_fits_and_shortens_numbers() -> None:
     assert row.endswith("12.3 s  loss=0.123457 …")
     assert len(row) <= WIDTH
     assert listed([one | {"metrics": {"step": 1e6}}]).splitlines()[1].endswith("step=1e+06")
+
+
+def test_what_is_kept_beside_a_run_has_a_size_or_is_not_whole() -> None:
+    assert kept([{"what": "image", "size": 3 << 30}, {"what": "data.x", "size": None}]) == (
+        "image (3.0 GiB), data.x (not whole)"
+    )

@@ -3,6 +3,9 @@ from typing import Any
 
 import pytest
 
+from executor.facts import ImageFacts
+from executor.spec.canonical import Digest
+from executor.spec.scalars import ImageRef
 from executor.steps import imaging
 from executor.steps.imaging import Built
 from tests.unit.cli.conftest import Run
@@ -63,6 +66,44 @@ def test_pin_of_what_is_no_image_is_told(run: Run, wired: World, name: str) -> N
     ran = run("image", "pin", name, "--json")
     assert (ran.code, ran.json["error"]) == (2, "UsageError")
     assert "expected an image" in ran.json["message"]
+
+
+def test_archive_and_restore_say_which_image_it_is(run: Run, wired: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = ImageRef("example.org/x", IMAGE)
+    found = wired.engine.image(IMAGE)
+    assert found
+    asked: list[Any] = []
+    source = {"source": "store"}
+
+    def archive_image(wanted: ImageRef, _: object) -> tuple[ImageRef, int]:
+        asked.append(wanted)
+        return ref, 2048
+
+    def restore_image(wanted: str, _: object) -> tuple[ImageRef, ImageFacts]:
+        asked.append(wanted)
+        return ref, found.model_copy(update=source)
+
+    monkeypatch.setattr(imaging, "archive_image", archive_image)
+    monkeypatch.setattr(imaging, "restore_image", restore_image)
+    assert run("image", "archive", "example.org/x:1", "--json").json == {
+        "ref": str(ref), "digest": str(IMAGE), "size": 2048,
+    }  # fmt: skip
+    ran = run("image", "archive", str(ref))
+    assert (ran.out, ran.err) == (f"{ref}\n", "2.0 KiB in the store\n")
+    assert run("image", "restore", str(IMAGE), "--json").json == {
+        "ref": str(ref), "digest": str(IMAGE), "size": 1, "source": "store",
+    }  # fmt: skip
+    assert run("image", "restore", str(IMAGE)).err == "from the store\n"
+    source["source"] = "engine"
+    assert run("image", "restore", str(ref)).err == "the engine has it already\n"
+    assert asked == [ImageRef("example.org/x", tag="1"), ref, str(IMAGE), str(IMAGE), str(ref)]
+
+
+def test_what_cannot_be_archived_or_restored_is_told(run: Run, wired: World) -> None:
+    assert run("image", "archive", "a b", "--json").json["error"] == "UsageError"
+    assert run("image", "restore", "localhost/tiny", "--json").code == 2
+    ran = run("image", "restore", str(Digest.of(b"nobody has this")), "--json")
+    assert (ran.code, ran.json["error"]) == (6, "ImageNotFound")
 
 
 def test_ls_lists_what_has_a_digest(run: Run, wired: World) -> None:

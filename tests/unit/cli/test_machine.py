@@ -15,6 +15,7 @@ def test_doctor_says_what_runs_here(run: Run, wired: World) -> None:
     assert (ran.code, ran.json["ready"]) == (0, True)
     assert {one["field"] for one in ran.json["findings"]} >= {"engine", "store", "disk", "tool.git"}
     assert "  ✓ engine: docker 28.2.2" in run("doctor").out
+    assert "  ✓ store.race: one winner of 16, 3 times" in run("doctor").out
 
 
 def test_doctor_ends_with_3_when_nothing_runs_here(run: Run, wired: World) -> None:

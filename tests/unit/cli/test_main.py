@@ -28,7 +28,8 @@ from executor.facts import Finding
 from executor.log import get_logger
 from tests.unit.cli.conftest import Run
 
-HEAVY = ("torch", "docker", "boto3", "botocore", "pydantic", "rich", "yaml", "pynvml", "structlog")
+HEAVY = ("torch", "docker", "boto3", "botocore", "pydantic", "rich", "yaml", "pynvml", "structlog",
+         "cryptography", "securesystemslib")  # fmt: skip
 FINDING = Finding(field="cpu.isa", expected="avx2", observed="\x1b[2J", severity="refuse")
 
 

@@ -18,6 +18,8 @@ from executor.cli import output
         ("bell\x07 back\x08 null\x00 delete\x7f", "bell back null delete"),
         ("a\rb", "ab"),
         ("half \udcff", "half \\udcff"),
+        ("gpj.\u202eexe\u2066\u200f", "gpj.exe"),
+        ("one\u2028line\u2029", "oneline"),
     ],
 )
 def test_no_control_character_is_left(wrote: str, shown: str) -> None:

@@ -10,6 +10,10 @@ from executor.engine.interface import LogSink
 from executor.errors import StoreUnreachable
 from executor.spec.file import load_spec, spec_text
 from executor.spec.model import Spec
+from executor.spec.tree import scan
+from executor.store import layout
+from executor.store.lease import Holder, Process
+from tests.fakes import NOON
 from tests.unit.cli.conftest import Run
 from tests.unit.engine.repos import make_repo
 from tests.unit.sites import LAUNCH, Program, World, a_spec
@@ -238,3 +242,56 @@ def test_a_long_list_of_files_is_cut() -> None:
     assert "f19" in shown
     assert "f20" not in shown
     assert "… and 3 more files" in shown
+
+
+def test_what_is_to_be_archived_is_and_show_says_so(run: Run, wired: World, tmp_path: Path) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    (folder / "x.csv").write_text("1,2\n")
+    spec = a_spec(data={"digits": {"hash": str(scan(folder).hash), "source": str(folder)}})
+    for command, wanted in (("submit", written(tmp_path, spec)), ("rerun", spec.hash.hex)):
+        ran = run(command, wanted, "--archive", "image,paper", "--json")
+        assert (ran.code, len(wired.engine.plans)) == (2, int(command == "rerun"))
+        assert run(command, wanted, "--archive", "data").code == 0
+    kept = {"what": "data.digits", "digest": str(spec.data["digits"].hash), "size": 4}
+    assert run("show", spec.hash.hex, "--json").json["archived"] == [kept]
+    assert "  archived  data.digits (4 B)\n" in run("show", spec.hash.hex).out
+
+
+def test_a_secret_comes_from_a_file_and_a_missing_one_is_said(run: Run, wired: World, tmp_path: Path) -> None:
+    spec = written(tmp_path, a_spec(secrets=["TOKEN"]))
+    missing = run("submit", spec)
+    assert (missing.code, wired.engine.plans) == (2, [])
+    assert "give --secret TOKEN=FILE, or set EXECUTOR_SECRET_TOKEN" in missing.err
+    (tmp_path / "token").write_text("hunter2-hunter2")
+    wired.program.prints = b"key hunter2-hunter2\n"
+    ran = run("submit", spec, "--secret", f"TOKEN={tmp_path / 'token'}")
+    assert ran.code == 0, ran
+    assert "hunter2" not in ran.out + ran.err
+    again = run("rerun", "--json", a_spec(secrets=["TOKEN"]).hash.hex, "--secret", f"TOKEN={tmp_path / 'token'}")
+    assert (again.code, again.json["verdict"]) == (0, "identical")
+
+
+def test_a_spec_that_another_runs_is_code_7_for_who_does_not_wait(run: Run, wired: World, tmp_path: Path) -> None:
+    holder = Holder(state="held", attempt="other-1", epoch=1, beat=0, started=NOON,
+                    process=Process(host=f"else{EVIL}where", boot="", pid=7, born=1))  # fmt: skip
+    wired.store.contents[layout.lease(SPEC.hash)] = holder.to_json()
+    ran = run("submit", written(tmp_path), "--no-wait", "--json")
+    assert (ran.code, ran.json["error"], ran.json["holder"]["attempt"]) == (7, "HeldElsewhere", "other-1")
+    people = run("submit", written(tmp_path), "--no-wait")
+    assert (people.code, people.out) == (7, "")
+    assert "wait for it without --no-wait" in people.err
+    assert not {"\x1b", "\x9b"} & set(people.err)
+
+
+def test_a_store_that_ignores_conditions_is_code_3_but_for_a_single_writer(
+    run: Run, wired: World, tmp_path: Path
+) -> None:
+    wired.store._conditional = False
+    refused = run("submit", written(tmp_path), "--json")
+    assert (refused.code, refused.json["status"]) == (3, "refused")
+    assert run("submit", written(tmp_path), "--single-writer").code == 0
+    assert run("rerun", SPEC.hash.hex).code == 3
+    ran = run("rerun", SPEC.hash.hex, "--single-writer", "--json")
+    assert (ran.code, ran.json["verdict"]) == (0, "identical")
+    assert "store.capabilities" in {one["field"] for one in ran.json["findings"] if one["severity"] == "warn"}

@@ -68,6 +68,14 @@ def test_plan_is_json_and_touches_nothing(run: Run, wired: World, spec: Path) ->
     assert (wired.engine.plans, wired.store.requests, wired.site.home.root.exists()) == ([], [], False)
 
 
+def test_plan_says_what_would_be_kept_for_a_rerun(run: Run, wired: World, spec: Path) -> None:
+    assert run("plan", spec).json["archive"] == []  # it has no code, which always is
+    assert run("plan", spec, "--archive", "image,data").json["archive"] == ["image"]
+    ran = run("plan", spec, "--archive", "image,code", "--json")
+    assert (ran.code, ran.json["error"]) == (2, "UsageError")
+    assert "code cannot be archived; there are image and data" in ran.json["message"]
+
+
 def test_lock_prints_a_spec(run: Run, wired: World, draft: Path, tmp_path: Path) -> None:
     out = run("lock", draft).out
     (tmp_path / "locked.yaml").write_text(out)

@@ -41,6 +41,26 @@ def test_the_option_counts_more_than_the_variable(monkeypatch: pytest.MonkeyPatc
     assert wiring.store(f"file:{tmp_path / 'option'}").url == f"file:{tmp_path / 'option'}"
 
 
+def test_values_of_secrets_come_from_variables_and_from_files_which_win(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(b"from a file\n")
+    monkeypatch.setenv("EXECUTOR_SECRET_A", "from a variable")
+    monkeypatch.setenv("EXECUTOR_SECRET_B", "another one")
+    monkeypatch.setenv("EXECUTOR_STORE", f"file:{tmp_path}")
+    here = wiring.site(None, secrets=(f"A={tmp_path / 'key'}",))
+    assert here.secrets.values == {"A": b"from a file\n", "B": b"another one"}
+    assert "from" not in repr(here.secrets)
+    assert not any(name.startswith("EXECUTOR_SECRET_") for name in here.environment)
+
+
+@pytest.mark.parametrize(("word", "said"), [("A", "expected NAME=FILE"), ("=x", "expected NAME=FILE"),
+                                            ("A=/nonexistent", "No such file")])  # fmt: skip
+def test_a_value_that_cannot_be_read_is_said_so(word: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        wiring.secret_values((word,))
+
+
 def test_a_store_that_is_none_is_said_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXECUTOR_STORE", "nonsense")
     ran: Ran = run("ls", "--json")

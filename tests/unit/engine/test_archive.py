@@ -160,6 +160,22 @@ def test_a_submodule_cannot_choose_its_protocol(tmp_path: Path, address: str) ->
         check_out(repo, run_git(repo, "rev-parse", "HEAD"), tmp_path / "x")
 
 
+@pytest.mark.parametrize("name", ["s", "../../evil", "--upload-pack=x"])
+@pytest.mark.parametrize("address", ["-u{folder}/payload", "--upload-pack={folder}/payload", "{folder}/payload", ""])
+def test_what_a_submodule_names_is_no_option_and_no_command(tmp_path: Path, address: str, name: str) -> None:
+    repo, canary = make_repo(tmp_path / "repo", a="1"), tmp_path / "canary"
+    (tmp_path / "payload").write_text(f"#!/bin/sh\ntouch {canary}\n")
+    (tmp_path / "payload").chmod(0o755)
+    url = address.format(folder=tmp_path)
+    (repo / ".gitmodules").write_text(f'[submodule "{name}"]\n\tpath = s\n\turl = "{url}"\n')
+    run_git(repo, "update-index", "--add", "--cacheinfo", f"160000,{NO_COMMIT},s")
+    run_git(repo, "add", ".gitmodules")
+    run_git(repo, "commit", "--quiet", "--message", "submodule")
+    with pytest.raises((UsageError, SourceUnreachable, InputMismatch)):
+        check_out(repo, run_git(repo, "rev-parse", "HEAD"), tmp_path / "x")
+    assert not canary.exists()
+
+
 def test_a_submodule_that_is_not_listed_is_named(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "repo", a="1")
     run_git(repo, "update-index", "--add", "--cacheinfo", f"160000,{NO_COMMIT},vendor/s")

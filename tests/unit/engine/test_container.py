@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import requests
 from docker.errors import APIError, NotFound
 
 from executor.engine.container import DockerEngine
+from executor.engine.interface import Credentials
 from executor.engine.plan import Plan
 from executor.engine.remote import packed
 from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFound, RegistryUnreachable
@@ -92,6 +95,10 @@ class Api:
     def load_image(self, data: Any, *_: Any, **__: Any) -> Iterator[Any]:
         self._ask("load", b"".join(data))
         return iter(self.pulls)
+
+    def get_image(self, image: str, *_: Any, **__: Any) -> Iterator[bytes]:
+        self._ask("save", image)
+        return iter([b"arch", b"ive"])
 
     def tag(self, *words: Any, **_: Any) -> Any:
         self._ask("tag", *words)
@@ -305,6 +312,46 @@ def test_an_image_that_lost_its_manifest_is_known_by_its_config(engine: DockerEn
     found = engine.image(DIGEST, config)
     assert found is not None
     assert found.digest == DIGEST
+
+
+def test_an_image_is_saved_by_the_engines_own_id(engine: DockerEngine, api: Api) -> None:
+    image = engine.image(DIGEST)
+    assert image is not None
+    assert b"".join(engine.save(image)) == b"archive"
+    assert api.asked[-1] == ("save", "sha256:i")
+    api.fails["save"] = ConnectionError("gone")
+    with pytest.raises(EngineUnreachable, match="gone"):
+        list(engine.save(image))
+
+
+@pytest.mark.parametrize(
+    ("left", "known"),
+    [
+        ({"auth": base64.b64encode(b"ada:se:cret").decode()}, Credentials("ada", "se:cret")),
+        ({"identitytoken": "r3fresh"}, Credentials(refresh_token="r3fresh")),
+        ({}, None),
+    ],
+)
+def test_what_docker_login_left_is_found(
+    engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: dict[str, str], known: Credentials
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert engine.credentials("example.org") is None
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"example.org": left}}))
+    assert engine.credentials("example.org") == known
+    assert engine.credentials("elsewhere.org") is None
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-no-such-helper")
+@pytest.mark.parametrize("left", [{"auths": {"example.org": {"auth": "?"}}}, {"credsStore": "no-such-helper"}])
+def test_a_login_that_cannot_be_read_is_told(
+    engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: dict[str, object]
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps(left))
+    with pytest.raises(RegistryUnreachable) as caught:
+        engine.credentials("example.org")
+    assert caught.value.advice == "docker login example.org"
 
 
 # Runs --------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """The git process: what it is told, and which addresses it is given."""
 
 import subprocess
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from executor.engine.git import Source, environment, git, locate, relative
-from executor.errors import SourceUnreachable, UsageError
+from executor.engine.code import resolve_commit
+from executor.engine.git import Source, environment, fetch, git, locate, relative
+from executor.errors import InputMismatch, SourceUnreachable, UsageError
 from tests.unit.engine.repos import ENV, make_repo, run_git
+from tests.unit.engine.tls import serving
 
 
 def test_only_what_is_needed_of_the_environment_reaches_git() -> None:
@@ -108,3 +111,54 @@ def test_git_itself_refuses_other_protocols(tmp_path: Path) -> None:
             git("ls-remote", "--", address, env=ENV)
         assert b"not allowed" in caught.value.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", ["--upload-pack=touch {canary}", "-u touch {canary}", "--exec=touch {canary}"])
+def test_no_value_is_taken_for_an_option(tmp_path: Path, word: str) -> None:
+    repo, evil = make_repo(tmp_path / "repo", a="1"), word.format(canary=tmp_path / "canary")
+    run_git(tmp_path, "init", "--quiet", "--bare", "database")
+    with pytest.raises(SourceUnreachable, match="no such folder"):
+        locate(evil, env=ENV)
+    with pytest.raises(UsageError, match="no branch or tag"):
+        resolve_commit(str(repo), evil, env=ENV)
+    for source, commit in ((Source(str(repo / ".git"), ""), evil), (Source(evil, ""), "0" * 40)):
+        with pytest.raises((SourceUnreachable, InputMismatch)):
+            fetch(source, commit, tmp_path / "database", env=ENV)
+    assert not (tmp_path / "canary").exists()
+
+
+class _Hostile(BaseHTTPRequestHandler):
+    """Asks for a password, or leads elsewhere: `/to/SCHEME@HOST/…`."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/").replace("@", "://", 1))
+        else:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="x"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".gitconfig").write_text(f"[credential]\n\thelper = !touch {tmp_path}/canary\n")
+    with serving(_Hostile, tmp_path) as (url, certificate):
+        env = ENV | {"GIT_SSL_CAINFO": str(certificate), "HOME": str(tmp_path / "home")}
+        with pytest.raises(SourceUnreachable, match="terminal prompts disabled"):
+            resolve_commit(f"{url}/x.git", "main", env=env)
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("target", ["http@127.0.0.1:9", "file@", "ext@touch {canary}", "ftp@127.0.0.1:9"])
+def test_a_redirect_leaves_https_for_nothing(tmp_path: Path, target: str) -> None:
+    path = target.format(canary=tmp_path / "canary").replace(" ", "%20")
+    with serving(_Hostile, tmp_path) as (url, certificate):
+        env = ENV | {"GIT_SSL_CAINFO": str(certificate)}
+        with pytest.raises(SourceUnreachable, match=r"not supported|disabled|Unsupported URL scheme"):
+            resolve_commit(f"{url}/to/{path}/x.git", "main", env=env)
+    assert not (tmp_path / "canary").exists()

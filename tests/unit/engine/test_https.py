@@ -1,12 +1,15 @@
 """One file over https, from a real server on loopback."""
 
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from executor.engine.addresses import named_hosts
 from executor.engine.https import HttpsFetcher
 from executor.errors import SourceUnreachable, UsageError
 from tests.unit.engine.tls import serving
@@ -39,8 +42,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ssl.
         yield url, ssl.create_default_context(cafile=str(certificate))
 
 
-def fetcher(server: tuple[str, ssl.SSLContext], *, limit: int = 2**40, allow_loopback: bool = True) -> HttpsFetcher:
-    return HttpsFetcher(limit, allow_loopback, server[1])
+def fetcher(server: tuple[str, ssl.SSLContext], *, limit: int = 2**40, hosts: str = "127.0.0.1") -> HttpsFetcher:
+    return HttpsFetcher(limit, named_hosts(hosts), server[1])
 
 
 def test_a_file_comes_whole_under_the_name_in_its_address(server: tuple[str, ssl.SSLContext], tmp_path: Path) -> None:
@@ -74,13 +77,38 @@ def test_what_does_not_come_whole_is_out_of_reach(
 def test_this_machine_is_not_asked_by_any_of_its_names(server: tuple[str, ssl.SSLContext], tmp_path: Path) -> None:
     for url in (server[0], server[0].replace("127.0.0.1", "localhost")):
         with pytest.raises(SourceUnreachable, match="an address of this machine"):
-            fetcher(server, allow_loopback=False)(f"{url}/data/x", tmp_path)
+            fetcher(server, hosts="example.org")(f"{url}/data/x", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:{port}", "169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "0.0.0.0:{port}",
+             "[::ffff:127.0.0.1]:{port}", "[64:ff9b::7f00:1]", "2130706433:{port}", "0x7f000001:{port}",
+             "127.1:{port}"],
+)  # fmt: skip
+def test_a_redirect_leads_to_no_address_of_this_machine_or_its_cloud(
+    server: tuple[str, ssl.SSLContext], tmp_path: Path, host: str
+) -> None:
+    target = host.format(port=server[0].rpartition(":")[2])
+    began = time.monotonic()
+    with pytest.raises(SourceUnreachable, match="an address of this machine or its cloud"):
+        fetcher(server)(f"{server[0]}/redirecthttps@{target}/data/x", tmp_path)
+    assert time.monotonic() - began < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_sent_to_an_address_that_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with pytest.raises(SourceUnreachable, match="an address of this machine"):
+            HttpsFetcher()(f"https://127.0.0.1:{listener.getsockname()[1]}/x", tmp_path)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_an_untrusted_certificate_is_refused(server: tuple[str, ssl.SSLContext], tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
-        HttpsFetcher(allow_loopback=True)(f"{server[0]}/data/x", tmp_path)
+        HttpsFetcher(hosts=named_hosts("127.0.0.1"))(f"{server[0]}/data/x", tmp_path)
 
 
 def test_more_than_the_limit_is_refused(server: tuple[str, ssl.SSLContext], tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from executor.engine import layout
 from executor.engine.images import held, resolve, restore
 from executor.engine.interface import Progress
-from executor.errors import EngineUnreachable, ImageNotFound, RegistryUnreachable
+from executor.engine.oci import INDEX, MANIFEST, MANIFEST_LIMIT, Manifest
+from executor.errors import CorruptObject, EngineUnreachable, ImageNotFound, RegistryUnreachable
 from executor.facts import EngineFacts, ImageFacts
 from executor.spec.canonical import Digest
 from executor.spec.scalars import ImageRef
@@ -154,5 +155,45 @@ def test_without_its_manifest_nothing_proves_what_an_image_is(stored: FolderBlob
 def test_an_engine_that_took_another_image_is_not_trusted(stored: FolderBlobs) -> None:
     engine, ref = Elsewhere(), ImageRef("localhost/small", stored.image(b"layer"))
     other = stored.image(b"other")
-    engine.load(layout.stream(stored, other, "localhost/small:latest"))
+    engine.load(layout.stream(stored, other, "localhost/small:latest", "amd64"))
     assert held(engine, ref.pinned, stored) is None
+
+
+def an_index(stored: FolderBlobs) -> Digest:
+    """An index of two platforms of which the store keeps one, as it is archived."""
+    kept, other = stored.image(b"amd"), Digest.of(b"kept by nobody")
+    entries = [
+        {"mediaType": MANIFEST, "digest": str(digest), "size": 1, "platform": {"os": "linux", "architecture": name}}
+        for digest, name in ((other, "arm64"), (kept, "amd64"))
+    ]
+    return stored.add(json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode())
+
+
+def test_an_image_of_several_platforms_is_loaded_as_that_of_the_engine(stored: FolderBlobs) -> None:
+    engine, ref = Elsewhere(), ImageRef("example.org/x", an_index(stored))
+    assert held(engine, ref.pinned, stored) is None
+    assert restore(engine, ref, stored, silent).digest == ref.pinned
+    assert held(engine, ref.pinned, stored)
+
+
+def test_an_image_of_other_platforms_only_is_not_loaded(stored: FolderBlobs) -> None:
+    class Riscv(Elsewhere):
+        def observe(self) -> EngineFacts:
+            return super().observe().model_copy(update={"architecture": "riscv64"})
+
+    with pytest.raises(ImageNotFound, match="without an image for linux/riscv64"):
+        restore(Riscv(), ImageRef("example.org/x", an_index(stored)), stored, silent)
+
+
+def test_a_padded_manifest_proves_nothing(stored: FolderBlobs, tmp_path: Path) -> None:
+    """Of a bucket that others write to: longer than is read, so that only a part of it would be looked at."""
+    engine, digest = Elsewhere(), stored.image(b"layer")
+    evil = (tmp_path / stored.image(b"evil").hex).read_bytes()
+    engine.configs.add(Manifest.parse(evil).config.digest)
+    (tmp_path / digest.hex).write_bytes(evil + b" " * MANIFEST_LIMIT)
+    with pytest.raises(CorruptObject):
+        held(engine, digest, stored)
+
+
+def test_a_blob_that_is_no_image_is_held_by_nobody(stored: FolderBlobs) -> None:
+    assert held(Elsewhere(), stored.add(b"weights"), stored) is None

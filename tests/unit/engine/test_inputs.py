@@ -5,11 +5,12 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from executor.engine.inputs import Fetcher, prepare_code, prepare_data, recheck
+from executor.engine.inputs import Fetcher, Restore, prepare_code, prepare_data, recheck
 from executor.errors import InputMismatch, SourceUnreachable, UsageError
 from executor.spec.canonical import Digest
 from executor.spec.model import Code, Data
@@ -173,6 +174,56 @@ def test_a_fetch_that_fails_or_brings_something_else_leaves_nothing(
     with pytest.raises(SourceUnreachable, match="asked again"):
         prepare_data("d", wrong, cache, {"s3": refuse}, hashes=hashes)
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def restoring(folder: Path, asked: list[str]) -> Callable[[], Restore | None]:
+    """An archive that holds what is in `folder` now; notes that it was asked."""
+    kept = {path.relative_to(folder): (path.read_bytes(), path.stat().st_mode) for path in folder.rglob("*.*")}
+    kept |= {Path("tool"): ((folder / "tool").read_bytes(), 0o755)}
+
+    def archive() -> Restore:
+        def restore(target: Path) -> None:
+            for name, (data, mode) in kept.items():
+                (target / name).parent.mkdir(exist_ok=True)
+                (target / name).write_bytes(data)
+                (target / name).chmod(mode)
+
+        asked.append("archive")
+        return restore
+
+    return archive
+
+
+@pytest.mark.parametrize("state", ["there", "gone", "changed", "unusable", "elsewhere", "unnamed"])
+def test_the_archive_helps_when_the_data_is_not_here(
+    folder: Path, tmp_path: Path, hashes: HashCache, state: str
+) -> None:
+    asked, tree = list[str](), scan(folder)
+    source = {"elsewhere": "s3://bucket/d", "unnamed": ""}.get(state, str(folder))
+    archive = restoring(folder, asked)
+    if state == "gone":
+        shutil.rmtree(folder)
+    elif state == "changed":
+        (folder / "tool").write_text("#!/bin/sh")
+    elif state == "unusable":
+        os.mkfifo(folder / "pipe")
+    found = prepare_data("d", Data(hash=tree.hash, source=source), tmp_path / "cache", {"s3": refuse}, hashes=hashes,
+                         archive=archive)  # fmt: skip
+    assert (found.tree, scan(found.path)) == (tree, tree)
+    assert (found.source, asked) == (("local", []) if state == "there" else ("archive", ["archive"]))
+    again = prepare_data("d", Data(hash=tree.hash), tmp_path / "cache", {}, hashes=hashes, archive=archive)
+    assert (again.source, asked) == ("archive" if state == "there" else "cache", ["archive"])
+
+
+def test_without_an_archive_what_was_wrong_with_the_source_is_told(
+    folder: Path, tmp_path: Path, hashes: HashCache
+) -> None:
+    wrong = Data(hash=Digest.of(b"x"), source=str(folder))
+    with pytest.raises(InputMismatch):
+        prepare_data("d", wrong, tmp_path / "cache", {}, hashes=hashes, archive=lambda: None)
+    with pytest.raises(InputMismatch):  # and another tree from the archive is not taken either
+        prepare_data("d", wrong, tmp_path / "cache", {}, hashes=hashes, archive=restoring(folder, []))
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_what_a_killed_process_left_half_fetched_is_cleared(folder: Path, tmp_path: Path, hashes: HashCache) -> None:

@@ -70,7 +70,7 @@ def test_a_wrong_input_becomes_a_finding() -> None:
 @pytest.mark.parametrize(
     ("store", "severity", "observed"),
     [
-        (samples.store(), "info", "reachable, writable, conditional puts"),
+        (samples.store(), "info", "reachable and writable"),
         (samples.store(reachable=False, problem="refused"), "refuse", "s3://runs did not answer: refused"),
         (samples.store(writable=False, problem="403"), "refuse", "s3://runs cannot be written: 403"),
         (
@@ -78,7 +78,6 @@ def test_a_wrong_input_becomes_a_finding() -> None:
             "refuse",
             "s3://runs cannot be written: full",
         ),
-        (samples.store(conditional_puts=False), "refuse", "s3://runs overwrites in spite of If-None-Match"),
     ],
 )
 def test_store(store: StoreFacts, severity: str, observed: str) -> None:
@@ -86,6 +85,35 @@ def test_store(store: StoreFacts, severity: str, observed: str) -> None:
     assert (answer.severity, answer.observed) == (severity, observed)
     assert bool(answer.advice) == (severity != "info")
     assert answer.advice == store.advice or not store.advice
+
+
+def fault(name: str, severity: str) -> dict[str, str]:
+    return {"field": f"store.{name}", "expected": "kept", "observed": "ignored", "severity": severity, "advice": name}
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "observed", "advice"),
+    [
+        ({}, "info", "as expected", ""),
+        ({"writable": False}, "info", checks.UNCHECKED, ""),
+        ({"faults": [fault("range", "warn")]}, "warn", "s3://runs: range: ignored", "range"),
+        (
+            {"faults": [fault("create", "refuse"), fault("range", "warn")]}, "refuse",
+            "s3://runs: create: ignored; range: ignored",
+            "create; range; or vouch with --single-writer that nobody else writes there",
+        ),
+        (
+            {"faults": [fault("create", "refuse")], "single_writer": True}, "warn",
+            "s3://runs: create: ignored; it is looked before each put, as --single-writer vouches that nobody else "
+            "writes",
+            "create",
+        ),
+        ({"single_writer": True}, "info", "as expected", ""),
+    ],
+)  # fmt: skip
+def test_what_a_store_cannot_do(changes: dict[str, object], severity: str, observed: str, advice: str) -> None:
+    answer = checks.check_capabilities(samples.store(**changes))
+    assert (answer.severity, answer.observed, answer.advice) == (severity, observed, advice)
 
 
 @pytest.mark.parametrize(

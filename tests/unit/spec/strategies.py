@@ -82,6 +82,7 @@ SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             {}, optional={"weights": st.lists(PATTERN, max_size=2), "ignore": st.lists(PATTERN, max_size=2)}
         ),
         "resources": st.fixed_dictionaries({}, optional={"memory": st.integers(1, 2**40), "pids": st.integers(16, 99)}),
+        "secrets": st.lists(st.from_regex(r"[A-Z][A-Z0-9_]{0,5}", fullmatch=True), max_size=2, unique=True),
         "labels": st.dictionaries(st.from_regex(r"[a-z][a-z./]{0,5}", fullmatch=True), TEXT, max_size=2),
     },
 )

@@ -30,6 +30,7 @@ FULL: dict[str, Any] = {
     "outputs": {"weights": ["*.pt"], "metrics": "metrics.jsonl", "ignore": []},
     "metrics": {"stdout": "(?P<loss>.)"},
     "resources": {"memory": "8GiB", "shm": "1GiB", "timeout": "2h", "pids": 100},
+    "secrets": ["TOKEN"],
     "labels": {"team": "vision"},
 }
 
@@ -79,6 +80,8 @@ NOT_IDENTITY: list[tuple[str, Any]] = [
     ("code", {"commit": "0" * 40, "repo": "https://example.org/x.git"}),
     ("data", {"d": {"hash": f"sha256:{B}", "source": "s3://b/d"}}),
     ("resources", {"memory": "1GiB", "shm": "2GiB", "timeout": None, "pids": 99}),
+    ("resources", {"memory": "8GiB", "shm": "1GiB", "disk": "1GiB", "timeout": "2h", "pids": 100}),
+    ("secrets", ["TOKEN", "OTHER_1"]),
     ("labels", {"team": "sound", "x": "y"}),
 ]
 
@@ -124,6 +127,7 @@ def test_a_spec_comes_back_from_its_canonical_bytes_and_hints(plain: dict[str, A
         "repo": first.code.repo if first.code else "",
         "sources": {name: data.source for name, data in first.data.items()},
         "resources": first.resources.model_dump(),
+        "secrets": first.secrets,
         "labels": dict(first.labels),
     }
     again = Spec.of_identity(json.loads(first.canonical()), hints)

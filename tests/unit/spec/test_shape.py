@@ -37,7 +37,7 @@ def test_text_places_of_a_spec() -> None:
             "cpu.isa",
         ),
         *("env.*", "workdir", "determinism", "tier", "outputs.weights.*", "outputs.metrics", "outputs.ignore.*"),
-        *("metrics.stdout", "labels.*"),
+        *("metrics.stdout", "secrets.*", "labels.*"),
     }
 
 

@@ -13,8 +13,9 @@ from tests.unit.sites import World
 
 def look(world: World, **missing: str | None) -> dict[str, Finding]:
     found = examine(world.engine, lambda: world.store, world.site.home, NOON,
-                    lambda name: missing.get(name, f"/usr/bin/{name}"))  # fmt: skip
-    assert [one.field for one in found] == [*CHECKS, *(f"tool.{name}" for name in TOOLS)]
+                    lambda name: missing.get(name, f"/usr/bin/{name}"), lambda: "new")  # fmt: skip
+    own = [one for one in found if not one.field.startswith("store.")]
+    assert [one.field for one in own] == [*CHECKS, *(f"tool.{name}" for name in TOOLS)]
     return {one.field: one for one in found}
 
 
@@ -40,9 +41,19 @@ def test_a_store_that_cannot_be_opened_is_a_finding(world: World) -> None:
     def store() -> Store:
         raise UsageError("'x' is not the URL of a store", advice="write file:…")
 
-    found = examine(world.engine, store, world.site.home, NOON, lambda _: None)
+    found = examine(world.engine, store, world.site.home, NOON, lambda _: None, lambda: "new")
     (one,) = (one for one in found if one.field == "store")
     assert (one.severity, one.observed) == ("refuse", "'x' is not the URL of a store")
+
+
+def test_what_the_store_can_do_is_tried_one_by_one(world: World) -> None:
+    assert [field for field in look(world) if field.startswith("store.")] == [
+        "store.create", "store.race", "store.swap", "store.listing",
+    ]  # fmt: skip
+    world.store._conditional = False
+    found = look(world)
+    assert (found["store"].severity, found["store.create"].severity) == ("info", "refuse")
+    assert world.store.contents == {}
 
 
 def test_a_missing_tool_is_a_finding(world: World) -> None:

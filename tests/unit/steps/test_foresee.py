@@ -32,7 +32,7 @@ def probed(world: World, here: dict[str, str] | None) -> list[Path]:
     program, benches = Program(reports={**REPORTS, "probe.json": {"probe": PROBE}}), list[Path]()
 
     def run(work: Path, log: LogSink) -> int:
-        if work.name != "numeric":
+        if work.parent.name != "numeric":
             return program(work, log)
         benches.append(work)
         if here is None:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+from executor.engine.redact import Secrets
 from executor.facts import Outcome
 from executor.steps.listen import listen
 from executor.steps.workspace import open_workspace
@@ -18,6 +21,20 @@ def test_the_log_goes_three_ways(world: World) -> None:
         assert b"".join(world.store.log_segments(spec.hash, "a")) == b"loss 1\nloss 0.5"
         outcome = listener.heard(DONE)
     assert (outcome.log_tail, outcome.log_dropped) == ("loss 1\nloss 0.5", 0)
+
+
+def test_secrets_are_in_none_of_them(world: World) -> None:
+    spec = a_spec(metrics={"stdout": r"(?P<key>\S+)$"}, secrets=["TOKEN"])
+    site = replace(world.site, secrets=Secrets({"TOKEN": b"hunter2-hunter2\n", "OTHER": b"not of this spec"}))
+    with open_workspace(site.home, "a") as space:
+        with listen(spec, space, site) as listener:
+            for piece in (b"not of this spec\nkey hunter2-", b"hunter2\nkey hunt"):
+                listener.write(piece)
+        outcome = listener.heard(DONE)
+        shown = b"not of this spec\nkey [secret TOKEN]\nkey hunt"
+        assert space.log.read_bytes() == world.watcher.printed == outcome.log_tail.encode() == shown
+        assert b"".join(world.store.log_segments(spec.hash, "a")) == shown
+        assert b"hunter2" not in space.printed.read_bytes()
 
 
 def test_without_a_pattern_no_numbers_are_looked_for(world: World) -> None:

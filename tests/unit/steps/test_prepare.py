@@ -24,6 +24,7 @@ from executor.steps.prepare import (
     refuse,
     store_facts,
     take_inputs,
+    tried,
     write_control,
 )
 from executor.steps.workspace import open_workspace
@@ -82,9 +83,33 @@ def test_what_accepting_cannot_help_is_not_offered() -> None:
     assert set(LAUNCH_CHECKS) > UNBENDING
 
 
-def test_store_facts_are_those_of_the_probe() -> None:
-    facts = store_facts(MemoryStore(conditional=False, clock=NOON), NOON)
-    assert (facts.reachable, facts.writable, facts.conditional_puts, facts.skew_s) == (True, True, False, 0)
+def test_store_facts_are_those_of_the_check() -> None:
+    facts = store_facts(MemoryStore(clock=NOON).check(NOON))
+    assert (facts.address, facts.reachable, facts.writable, facts.skew_s) == ("memory:", True, True, 0)
+
+
+def test_a_store_that_ignores_conditions_is_refused_with_what_was_seen(world: World) -> None:
+    world.site = replace(world.site, store=MemoryStore(conditional=False))
+    with pytest.raises(EnvironmentMismatch) as caught:
+        ready(SPEC, world.site, NOTHING, None)
+    assert "create: the second put was accepted" in caught.value.message
+    assert "--single-writer" in caught.value.advice
+    assert "--allow" not in caught.value.advice
+    assert [one.field for one in caught.value.findings if one.severity == "refuse"] == ["store.capabilities"]
+
+
+def test_it_serves_one_writer_who_is_warned_each_time(world: World) -> None:
+    world.site = replace(world.site, store=MemoryStore(conditional=False))
+    world.site.store.single_writer = True
+    for _ in range(2):
+        here = ready(SPEC, world.site, NOTHING, None)
+        assert [one.field for one in here.findings if one.severity == "warn"] == ["store.capabilities"]
+
+
+def test_a_store_that_got_worse_since_its_first_use_is_found_out(world: World) -> None:
+    assert tried(world.site).faults == ()
+    world.store._conditional = False
+    assert {one.field for one in tried(world.site).faults} >= {"store.create"}
 
 
 def test_a_refusal_names_every_field_and_how_to_accept_it() -> None:
@@ -117,7 +142,8 @@ def test_a_placement_says_where_everything_lies(world: World, tmp_path: Path) ->
     here = ready(SPEC, world.site, NOTHING, None)
     with open_workspace(world.site.home, "a") as space:
         placed = place(SPEC, here, space, {"d": tmp_path})
-    assert (placed.attempt, placed.work, placed.cpus) == ("a", space.folder, (0, 1))
+    assert placed.disk == (None if space.disk.own else space.disk.size)
+    assert (placed.attempt, placed.work, placed.cpus) == ("a", space.work, (0, 1))
     assert (placed.image, placed.data) == (here.image.id, {"d": tmp_path})
 
 

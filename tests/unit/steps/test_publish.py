@@ -1,140 +1,221 @@
+from __future__ import annotations
+
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from executor.engine.outputs import Collected, Refused
-from executor.evidence.metrics import Metrics
-from executor.evidence.proof import Proof
+from executor.errors import StoreUnreachable, Unpublished
 from executor.facts import Outcome
-from executor.steps.prepare import Inputs, observe
-from executor.steps.publish import (
-    PRINTED,
-    Ended,
-    hints_of,
-    publish,
-    read_metrics,
-    remarks,
-    status_of,
-    with_printed,
-)  # fmt: skip
-from executor.steps.report import Heard
-from executor.steps.workspace import Workspace, open_workspace
+from executor.spec.canonical import Digest, unsealed
+from executor.steps import publish as publishing
+from executor.steps.publish import deliver, publish
+from executor.steps.staging import committed, read
+from executor.steps.workspace import Workspace
+from executor.store import layout
+from executor.store.transfer import Payload
 from tests.fakes import NOON
-from tests.unit.evidence.samples import file
-from tests.unit.sites import World, a_spec
+from tests.unit.sites import World, a_spec, a_workspace, an_end
 
 SPEC = a_spec()
-NOTHING = Collected((), ())
-DONE = Outcome(exit_code=0, started=NOON, finished=NOON)
+FAILED = Outcome(exit_code=1, started=NOON, finished=NOON)
 
 
-def ended(world: World, **changes: Any) -> Ended:
-    seen = Heard(observe(world.site), (), Proof(standing="proven"))
-    known = Ended(SPEC, "a", DONE, seen, Inputs(None, ()), frozenset(), None, rerun=False)
-    return replace(known, **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "collected", "status"),
-    [
-        ({}, NOTHING, "succeeded"),
-        ({"exit_code": 1}, NOTHING, "failed"),
-        ({"exit_code": None}, NOTHING, "failed"),
-        ({"timed_out": True}, NOTHING, "failed"),
-        ({"oom_killed": True}, NOTHING, "failed"),
-        ({}, Collected((), (Refused("link", "a symbolic link"),)), "failed"),
-        ({"interrupted": True}, NOTHING, "interrupted"),
-        ({"interrupted": True, "exit_code": None}, NOTHING, "interrupted"),
-    ],
-)
-def test_success_is_a_clean_end_with_everything_kept(changes: Any, collected: Collected, status: str) -> None:
-    assert status_of(DONE.model_copy(update=changes), collected) == status
-
-
-def test_hints_are_what_is_no_identity() -> None:
-    spec = a_spec(
-        code={"commit": "1" * 40, "repo": "https://example.org/x.git"}, labels={"team": "vision"},
-        data={"d": {"hash": f"sha256:{'2' * 64}", "source": "s3://bucket/d"}},
-    )  # fmt: skip
-    hints = hints_of(spec)
-    assert (hints.name, hints.image) == ("digits", "registry.example.org/ml/torch")
-    assert (hints.repo, hints.sources) == ("https://example.org/x.git", {"d": "s3://bucket/d"})
-    assert hints.labels == {"team": "vision"}
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Workspace:
-    space = Workspace(tmp_path)
-    space.staging.mkdir()
-    space.printed.touch()
-    return space
-
-
-def test_what_was_found_in_the_log_is_an_output_and_counts(space: Workspace) -> None:
-    space.printed.write_text('{"loss": 2.0}\n')
-    (found,) = with_printed(NOTHING, space).files
-    assert (found.path, found.role, found.size) == (PRINTED, "metrics", 14)
-    assert read_metrics((found,), space).final == {"loss": 2.0}
-
-
-def test_nothing_found_is_no_output(space: Workspace) -> None:
-    assert with_printed(NOTHING, space) == NOTHING
-
-
-def test_a_file_of_that_name_that_the_program_left_stays(space: Workspace) -> None:
-    space.printed.write_text('{"loss": 2.0}\n')
-    own = Collected((file(PRINTED, "mine"),), ())
-    assert with_printed(own, space) == own
-
-
-def test_metrics_of_all_files_count(space: Workspace) -> None:
-    (space.staging / "metrics.jsonl").write_text('{"loss": 1, "acc": 0.5}\noops\n')
-    (space.staging / PRINTED).write_text('{"loss": 2.0}\n')
-    found = read_metrics((file("metrics.jsonl", "", "metrics"), file(PRINTED, "", "metrics")), space)
-    assert (found.final, found.unreadable) == ({"loss": 2.0, "acc": 0.5}, 1)
-
-
-def test_a_user_is_told_what_would_be_found_out_too_late() -> None:
-    spec = a_spec(metrics={"stdout": r"^loss (?P<loss>\S+)"})
-    ignored = Collected((file("tb/x", "1", "ignored"),), ())
-    assert [remark.field for remark in remarks(spec, ignored, Metrics(unreadable=2))] == [
-        "outputs", "metrics", "metrics.stdout",
-    ]  # fmt: skip
-    whole = Collected((file("model.pt", "1"), file(PRINTED, "1", "metrics")), ())
-    assert remarks(spec, whole, Metrics()) == []
+def publish_in(world: World, space: Workspace) -> None:
+    with space.kept_on_failure(SPEC.hash):
+        publish(an_end(world, space.folder.name), space, world.site)
 
 
 def test_everything_that_the_record_names_is_in_the_store(world: World) -> None:
-    with open_workspace(world.site.home, "a") as space:
-        (space.outputs / "model.pt").write_bytes(b"weights")
-        (space.outputs / "same.pt").write_bytes(b"weights")
-        space.log.write_bytes(b"log\n")
-        space.printed.touch()
-        record = publish(ended(world), space, world.site)
+    with a_workspace(world, "a", model_pt=b"weights", same_pt=b"weights") as space:
+        publish_in(world, space)
+    (record,) = world.records(SPEC)
     assert world.store.missing_blobs(record.blobs()) == []
-    assert record == world.records(SPEC)[0]
     assert world.watcher.moved[-1] == ("upload", 18, 18)
     assert (record.code, record.manifests, record.created.tzinfo is not None) == (None, {}, True)
+    assert world.left == []
 
 
 def test_a_reference_that_appeared_during_the_run_is_compared_with(world: World) -> None:
     first = world.submit(SPEC).record
-    with open_workspace(world.site.home, "b") as space:
-        (space.outputs / "model.pt").write_bytes(b"other weights")
-        space.log.touch()
-        space.printed.touch()
-        record = publish(ended(world, attempt="b"), space, world.site)
+    with a_workspace(world, "b", model_pt=b"other weights") as space:
+        publish_in(world, space)
+    record = world.records(SPEC)[-1]
     assert record.comparison is not None
     assert (record.comparison.reference, record.comparison.verdict) == (first.attempt, "different")
     assert world.store.reference(SPEC.hash) == first.attempt
 
 
 def test_a_failure_is_neither_compared_nor_named(world: World) -> None:
-    failed = DONE.model_copy(update={"exit_code": 1})
-    with open_workspace(world.site.home, "b") as space:
-        space.log.touch()
-        space.printed.touch()
-        record = publish(ended(world, outcome=failed), space, world.site)
+    with a_workspace(world, "b") as space, space.kept_on_failure(SPEC.hash):
+        record = publish(an_end(world, "b", outcome=FAILED), space, world.site)
     assert (record.status, record.comparison, world.store.reference(SPEC.hash)) == ("failed", None, None)
+
+
+def test_the_result_is_safe_here_before_the_store_is_asked_anything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_workspace(world, "a", model_pt=b"weights") as space:
+        staged: list[str] = []
+
+        def asked(verb: str, key: str) -> None:
+            staged.extend(file.path for file in read(space).record.outputs)
+            raise StoreUnreachable("away")
+
+        monkeypatch.setattr(world.store, "_request", asked)
+        with pytest.raises(Unpublished, match="away; the run has ended"):
+            publish_in(world, space)
+    assert staged == ["model.pt"]
+    assert world.left == ["a"]
+
+
+# What becomes of a request is not known ------------------------------------------------------------------------------
+
+PUTS = ("intent.json", "spec.json", "blobs/", "provenance.json", "record.json", "reference.json")
+
+
+@pytest.mark.parametrize("key", PUTS)
+@pytest.mark.parametrize("arrives", [True, False])
+def test_whatever_request_is_lost_a_second_delivery_ends_in_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, key: str, arrives: bool
+) -> None:
+    put = world.store._put
+
+    def lose(name: str, payload: Payload, *, if_absent: bool = False, if_version: str | None = None) -> bool:
+        if key in name and arrives:
+            put(name, payload, if_absent=if_absent, if_version=if_version)
+        if key in name:
+            raise StoreUnreachable("no answer")
+        return put(name, payload, if_absent=if_absent, if_version=if_version)
+
+    with a_workspace(world, "a", model_pt=b"weights") as space:
+        with monkeypatch.context() as broken:
+            broken.setattr(world.store, "_put", lose)
+            with pytest.raises(Unpublished):
+                publish_in(world, space)
+        before = committed(space)
+        assert before is not None
+        record = deliver(read(space), space, world.site)
+        assert deliver(read(space), space, world.site) == record
+        space.drop()
+    assert world.store.get_record(SPEC.hash, "a") == before[1]
+    assert record == before[0]
+    assert world.store.reference(SPEC.hash) == "a"
+    assert record.comparison is None, "it is not held against itself"
+    assert world.store.missing_blobs(record.blobs()) == []
+
+
+def test_a_record_that_was_settled_is_not_compared_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.submit(SPEC)
+    with a_workspace(world, "b", model_pt=b"weights") as space:
+        with monkeypatch.context() as broken:
+            broken.setattr(world.store, "put_blobs", lambda *_: lost())
+            with pytest.raises(Unpublished):
+                publish_in(world, space)
+        monkeypatch.setattr(publishing, "hold", lambda *_: pytest.fail("compared"))
+        record = deliver(read(space), space, world.site)
+        space.drop()
+    assert record.comparison is not None
+    assert record.comparison.verdict == "identical"
+
+
+def lost() -> None:
+    raise StoreUnreachable("no answer")
+
+
+def test_a_result_that_waited_is_held_against_the_reference_of_its_run(world: World) -> None:
+    first = world.submit(SPEC).record
+    with a_workspace(world, "b", model_pt=b"other weights") as space:
+        world.store.down = True
+        with pytest.raises(Unpublished), space.kept_on_failure(SPEC.hash):
+            publish(an_end(world, "b", reference=first, require_signed=True), space, world.site)
+        world.store.down = False
+        staged = read(space)
+        assert staged.reference == first.attempt
+        record = deliver(staged, space, world.site)
+        space.drop()
+    assert record.comparison is not None
+    assert record.comparison.verdict == "different"
+    assert record.comparison.files[0].explanation is not None
+
+
+def test_nothing_is_held_against_a_reference_that_nobody_looked_at(world: World) -> None:
+    world.submit(SPEC)
+    with a_workspace(world, "b", model_pt=b"weights") as space, space.kept_on_failure(SPEC.hash):
+        record = publish(an_end(world, "b", require_signed=True), space, world.site)
+    assert record.comparison is None
+
+
+def test_a_reference_whose_files_are_damaged_is_compared_with_by_its_digests(world: World) -> None:
+    first = world.submit(SPEC).record
+    trace = world.store.put_bytes(b"no trace")
+    damaged = first.model_copy(update={"trace": first.log and first.log.model_copy(update={"digest": trace})})
+    with a_workspace(world, "b", model_pt=b"weights") as space, space.kept_on_failure(SPEC.hash):
+        record = publish(an_end(world, "b", reference=damaged), space, world.site)
+    assert record.comparison is not None
+    assert record.comparison.verdict == "identical"
+
+
+# Collectors --------------------------------------------------------------------------------------------------------
+
+
+def test_what_will_be_counted_on_is_said_before_any_blob_is_looked_for(world: World) -> None:
+    said: list[bytes] = []
+    request = world.store._request
+
+    def watch(verb: str, key: str) -> None:
+        if key.startswith(layout.BLOBS):
+            said.append(world.store.contents.get(layout.intent(SPEC.hash, "a"), b""))
+        request(verb, key)
+
+    world.store._request = watch  # type: ignore[method-assign]
+    with a_workspace(world, "a", model_pt=b"weights") as space:
+        publish_in(world, space)
+    (record,) = world.records(SPEC)
+    (intent,) = set(said)
+    body, expected, observed = unsealed(intent)
+    assert expected == observed is not None
+    assert all(digest.hex in body.decode() for digest in record.blobs())
+    assert layout.intent(SPEC.hash, "a") not in world.store.contents
+
+
+def test_a_sweep_that_is_on_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def wait(store: object) -> None:
+        seen.append(layout.intent(SPEC.hash, "a") in world.store.contents)
+        assert not any(key.startswith(layout.BLOBS) for key in world.store.contents)
+
+    monkeypatch.setattr(publishing, "wait_for_sweep", wait)
+    with a_workspace(world, "a", model_pt=b"weights") as space:
+        publish_in(world, space)
+    assert seen == [True]
+
+
+def test_what_vanishes_before_the_record_protects_it_is_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_record = world.store.put_record
+
+    def collected(spec_hash: Digest, attempt: str, data: bytes) -> None:
+        del world.store.contents[layout.blob(Digest.of(b"weights"))]
+        put_record(spec_hash, attempt, data)
+
+    monkeypatch.setattr(world.store, "put_record", collected)
+    with a_workspace(world, "a", model_pt=b"weights") as space:
+        publish_in(world, space)
+    assert world.store.has_blob(Digest.of(b"weights"))
+
+
+def test_an_intent_that_cannot_be_taken_back_does_no_harm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.store, "remove", lambda key: lost())
+    with a_workspace(world, "a", model_pt=b"weights") as space:
+        publish_in(world, space)
+    assert world.left == []
+    assert world.store.attempts(SPEC.hash) == ["a"]
+
+
+def test_a_varied_run_is_delivered_and_never_the_reference(world: World) -> None:
+    ended = an_end(world, "a")
+    with a_workspace(world, "a") as space, space.kept_on_failure(SPEC.hash):
+        publish(replace(ended, how=replace(ended.how, varied={"cpus": "1"})), space, world.site)
+    assert (world.store.attempts(SPEC.hash), world.store.reference(SPEC.hash)) == (["a"], None)

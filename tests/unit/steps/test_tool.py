@@ -41,7 +41,7 @@ def mounts(plan: Plan) -> dict[str, str]:
 
 def test_a_tool_has_folders_of_its_own_within_the_attempt_s(space: Workspace) -> None:
     tool = bench_space(space, "numeric")
-    assert tool.folder == space.folder / "numeric"
+    assert tool.folder == space.work / "numeric"
     assert all(one.is_dir() for one in (tool.code, tool.outputs, tool.control, tool.report))
     with pytest.raises(FileExistsError):
         bench_space(space, "numeric")
@@ -68,7 +68,7 @@ def test_it_works_in_its_own_folders_and_says_nothing_to_the_user(world: World, 
     world.engine.program = program
     tool = bench_space(space, "numeric")
     plan = ran(world, bench, tool)
-    assert works == [tool.folder]
+    assert works == [tool.work]
     assert mounts(plan)["/outputs"] == str(tool.outputs)
     assert world.watcher.printed == b""
 

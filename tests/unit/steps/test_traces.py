@@ -4,10 +4,14 @@ import gzip
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from executor.evidence.trace import PROGRAM, STRUCT, Row
+from executor.evidence.trace import PROGRAM, STRUCT, Row, from_parquet, to_parquet
+from executor.steps import traces
 from executor.steps.traces import gather, load, operations, packed_operations
 from tests.unit.evidence.samples import record
 from tests.unit.sites import World
@@ -71,3 +75,46 @@ def test_operations_are_packed_with_their_process(tmp_path: Path) -> None:
 
 def test_an_attempt_without_a_trace_has_none(world: World) -> None:
     assert load(world.store, record()) is None
+
+
+def test_all_traces_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        left(tmp_path, f"0.{number}", *[ROW] * 10)
+        (tmp_path / f"operations-{number}.jsonl").write_text('{"op": "a"}\n' * 50)
+    monkeypatch.setattr(traces, "LIMIT", 3 * 10 * STRUCT.size + 5)
+    found = gather(tmp_path)
+    assert found
+    assert sorted(found.processes) == ["0.0", "0.1", "0.2"]
+    packed = gzip.decompress(packed_operations(tmp_path)).splitlines()
+    assert {json.loads(line)["process"] for line in packed} < {"0", "1", "2", "3", "4"}
+
+
+TENSORS = [
+    b'{"step": 0, "gradients": [Infinity], "parameters": [1]}', b'{"step": 1e999, "gradients": [], "parameters": []}',
+    b'{"step": 0, "gradients": [-5, 99999999999999999999999], "parameters": [1.5, "7"]}', b'{"process": 1, "op": NaN}',
+    b'{"step": 0, "gradients": {"a": 1}, "parameters": "12"}', b"[[[", b'{"\\ud800": "\\udfff"}',
+]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.binary(max_size=3 * STRUCT.size), tensors=st.binary(max_size=60) | st.sampled_from(TENSORS),
+    about=st.binary(max_size=60),
+    own=st.lists(st.binary(max_size=20) | st.sampled_from([b'{"step": 1e400}', b'{"step": -1, "rng": []}', b"[" * 9999,
+                                                            b'{"step": 99999999999999999999, "x": "\\ud800"}']),
+                 max_size=4),
+)  # fmt: skip
+def test_whatever_a_program_leaves_becomes_a_trace_that_can_be_stored(
+    rows: bytes, tensors: bytes, about: bytes, own: list[bytes]
+) -> None:
+    with TemporaryDirectory() as folder:
+        for name, data in (("trace-0.bin", rows), ("trace-0.jsonl", tensors), ("trace-0.json", about),
+                           ("steps.jsonl", b"\n".join(own)), ("operations-0.jsonl", tensors)):  # fmt: skip
+            Path(folder, name).write_bytes(data)
+        found = gather(Path(folder))
+        packed_operations(Path(folder))
+    if found:
+        again = from_parquet(to_parquet(found), "key")
+        assert {name: list(one.rows) for name, one in again.processes.items()} == {
+            name: list(one.rows) for name, one in found.processes.items()
+        }

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -5,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from executor.errors import StoreUnreachable
-from executor.steps.workspace import UNPUBLISHED, Home, open_workspace, remove_tree, sweep
+from executor.errors import (
+    CorruptObject,
+    DiskFailed,
+    DiskFull,
+    ExecutorError,
+    HeldElsewhere,
+    Interrupted,
+    NotFound,
+    StoreUnreachable,
+    Unpublished,
+)
+from executor.spec.canonical import Digest
+from executor.steps.workspace import Home, open_workspace, remove_tree, reopen_workspace, sweep, unpublished
 from tests.fakes import FakeEngine
 
 HOLDER = """
@@ -39,16 +51,79 @@ def test_it_goes_when_the_run_fails_too(home: Home) -> None:
     assert not space.folder.exists()
 
 
+SPEC_HASH = Digest.of(b"a spec")
+
+
+def fail(home: Home, error: BaseException, *, kept: bool = True) -> None:
+    """A publication that ends in `error`, of a result that was kept or not."""
+    with open_workspace(home, "a") as space, space.kept_on_failure(SPEC_HASH):
+        if kept:
+            space.keep()
+        raise error
+
+
 def test_a_result_that_could_not_be_stored_stays_through_sweeps(home: Home) -> None:
-    with (
-        pytest.raises(StoreUnreachable) as raised,
-        open_workspace(home, "a") as space,
-        space.kept_on_failure(),
-    ):
-        raise StoreUnreachable("down")
-    assert str(space.folder) in raised.value.advice
+    folder = home.attempts / "a"
+    with pytest.raises(Unpublished, match=f"down; the run has ended, and its result is kept in {folder}") as raised:
+        fail(home, StoreUnreachable("down", advice="start it"))
+    assert raised.value.advice == "start it; then `executor publish --pending` brings it to the store"
+    assert (raised.value.spec_hash, raised.value.attempt, raised.value.folder) == (SPEC_HASH.hex, "a", str(folder))
     assert sweep(home, FakeEngine) == []
-    assert (space.folder / UNPUBLISHED).exists()
+    assert unpublished(home) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), DiskFull),
+        (OSError(errno.EIO, "Input/output error"), DiskFailed),
+        (CorruptObject("model.pt", expected="a", observed="b"), CorruptObject),
+        (KeyboardInterrupt(), Interrupted),
+    ],
+)
+def test_whatever_keeps_a_result_from_the_store_says_where_it_is(
+    home: Home, error: BaseException, becomes: type[ExecutorError]
+) -> None:
+    with pytest.raises(becomes) as raised:
+        fail(home, error)
+    assert type(raised.value) is becomes
+    assert str(home.attempts / "a") in raised.value.advice
+    assert "executor publish --pending" in raised.value.advice
+    assert unpublished(home) == ["a"]
+
+
+def test_what_a_full_disk_leaves_of_a_run_is_kept_even_if_nothing_is_staged(home: Home) -> None:
+    with pytest.raises(DiskFull):
+        fail(home, OSError(errno.ENOSPC, "No space left on device"), kept=False)
+    assert unpublished(home) == ["a"]
+
+
+@pytest.mark.parametrize("error", [CorruptObject("x", expected="a", observed="b"), KeyboardInterrupt()])
+def test_nothing_is_kept_of_which_nothing_is_staged(home: Home, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        fail(home, error, kept=False)
+    assert list(home.attempts.glob("a")) == []
+
+
+def test_a_disk_that_is_full_before_the_end_gives_its_room_back(home: Home) -> None:
+    with pytest.raises(DiskFull, match="/x: No space"), open_workspace(home, "a"):
+        raise OSError(errno.ENOSPC, "No space left on device", "/x")
+    assert list(home.attempts.glob("a")) == []
+
+
+def test_a_kept_folder_is_opened_again_by_one_at_a_time_and_goes_when_it_is_no_longer_marked(home: Home) -> None:
+    with pytest.raises(Unpublished):
+        fail(home, StoreUnreachable("down"))
+    with reopen_workspace(home, "a") as space:
+        assert unpublished(home) == [], "somebody works on it"
+        with pytest.raises(HeldElsewhere), reopen_workspace(home, "a"):
+            pass
+    assert unpublished(home) == ["a"]
+    with reopen_workspace(home, "a") as space, space.kept_on_failure(SPEC_HASH):
+        pass
+    assert not space.folder.exists()
+    with pytest.raises(NotFound), reopen_workspace(home, "a"):
+        pass
 
 
 def test_a_sweep_removes_what_a_dead_process_left_and_nothing_else(home: Home) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from executor.errors import CorruptObject, NotFound, StoreUnreachable, UsageError
-from executor.spec.canonical import SPEC_TAG, Digest
+from executor.spec.canonical import SPEC_TAG, Digest, sealed
 from executor.store import layout
 from tests.fakes import MemoryStore
 
@@ -138,6 +141,54 @@ def test_the_layout_is_the_documented_one(store: MemoryStore) -> None:
         ]
     )
     assert store.attempt_url(SPEC_HASH, "a1") == f"memory:/{run}/attempts/a1"
+
+
+def rotten(store: MemoryStore, monkeypatch: pytest.MonkeyPatch, key: str, times: int) -> None:
+    """The first reads of a key give a wrong last byte."""
+    opened, left = store._open, [times]
+
+    def rot(name: str) -> BinaryIO:
+        stream = opened(name)
+        if key not in name or not left[0]:
+            return stream
+        left[0] -= 1
+        data = stream.read()
+        return io.BytesIO(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+
+    monkeypatch.setattr(store, "_open", rot)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_small_objects_damaged_on_their_way_are_read_again(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    store.put_spec(SPEC_HASH, SPEC)
+    store.put_reference(SPEC_HASH, "a")
+    store.put_diagnosis(SPEC_HASH, "a", sealed({"step": 1}))
+    reads: list[tuple[str, Callable[[], object]]] = [
+        ("spec.json", lambda: store.get_spec(SPEC_HASH)),
+        ("spec.json", lambda: store.put_spec(SPEC_HASH, SPEC)),
+        ("reference.json", lambda: store.reference(SPEC_HASH)),
+        ("reference.json", lambda: store.put_reference(SPEC_HASH, "b")),
+        ("diagnosis.json", lambda: store.diagnosis(SPEC_HASH, "a")),
+    ]
+    for key, read in reads:
+        before = read()
+        with monkeypatch.context() as broken:
+            rotten(store, broken, key, times)
+            if times == 1:
+                assert read() == before
+            else:
+                with pytest.raises(CorruptObject):
+                    read()
+
+
+def test_a_record_is_ours_though_a_bit_flips_when_it_is_read_back(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_record(SPEC_HASH, "a", b"a record")
+    rotten(store, monkeypatch, "record.json", 1)
+    store.put_record(SPEC_HASH, "a", b"a record")
 
 
 def test_a_record_is_created_once(store: MemoryStore) -> None:

@@ -18,3 +18,19 @@ def test_keys() -> None:
 def test_what_is_not_an_attempt_id_is_refused() -> None:
     with pytest.raises(ValueError, match="not an attempt id"):
         layout.attempt(ZERO, "../x")
+
+
+def test_a_pin_says_what_is_wanted_in_its_key_alone() -> None:
+    for what in ("image", "data.digits", "data.A.b-c_1"):
+        key = layout.pin(ZERO, what, ZERO)
+        assert key.startswith(f"{layout.run(ZERO)}/archive/")
+        assert layout.pinned(key) == layout.pinned(key.removeprefix(f"{layout.run(ZERO)}/")) == (what, ZERO)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["spec.json", "archive/image", f"archive/image/{'0' * 63}", f"archive/code/{'0' * 64}", f"archive/data./{'0' * 64}",
+     f"archive/data.x/y/{'0' * 64}", f"xarchive/image/{'0' * 64}", f"archive/image/{'0' * 64}/x"],
+)  # fmt: skip
+def test_other_keys_pin_nothing(key: str) -> None:
+    assert layout.pinned(key) is None

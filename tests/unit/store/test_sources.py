@@ -13,7 +13,7 @@ from tests.fakes import MemoryStore
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     store = MemoryStore()
-    monkeypatch.setitem(SCHEMES, "s3", lambda url, env: store)
+    monkeypatch.setitem(SCHEMES, "s3", lambda url, env, journal: store)
     return store
 
 

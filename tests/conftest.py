@@ -1,0 +1,18 @@
+"""What every test shares: no disk of a run stays mounted when the tests have ended."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from executor.steps.disk import release
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disks_are_released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A result that a test had kept on purpose keeps its disk."""
+    yield
+    below = f"{tmp_path_factory.getbasetemp()}/"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if (folder := line.split()[1]).startswith(below):
+            release(Path(folder))
