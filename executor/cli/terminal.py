@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
+from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
 from executor.cli.output import plain
+from executor.errors import count
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+RATE, BURST = 2 << 20, 16 << 20
+"""Bytes of log a second that are shown, and how many at once: a program waits for who watches; nobody reads more."""
+_LINE = 64
+"""Bytes that a line costs beside its own."""
 
 
 class Terminal:
@@ -24,6 +33,8 @@ class Terminal:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._line = b""
+        self._room, self._when = float(BURST), time.monotonic()
+        self._skipped, self._last = 0, deque[bytes](maxlen=10)
 
     def __enter__(self) -> Terminal:
         if sys.stderr.isatty() and not self._quiet:
@@ -63,16 +74,38 @@ class Terminal:
             self._bars.update(self._tasks[what], completed=done, total=total or None)
 
     def log(self, piece: bytes) -> None:
-        """Show whole lines of what the program printed, without terminal escapes."""
+        """Show whole lines of what the program printed, without terminal escapes; of a flood its ends."""
         if self._quiet:
             return
+        now = time.monotonic()
+        self._room, self._when = min(BURST, self._room + (now - self._when) * RATE), now
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:
-            self._show(line)
+            self._take(line)
         if len(self._line) > 65536:  # a line without an end
-            self._flush()
+            line, self._line = self._line, b""
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        if self._room < 0 or (self._skipped and self._room < BURST / 4):
+            self._skipped += 1
+            self._last.append(line)
+            return
+        self._catch_up()
+        self._room -= len(line) + _LINE
+        self._show(line)
+
+    def _catch_up(self) -> None:
+        """Say what was not shown, and show the end of it."""
+        if hidden := self._skipped - len(self._last):
+            self._write(f"  … {count(hidden, 'line')} not shown, `executor logs` has what is kept")
+        for line in self._last:
+            self._show(line)
+        self._last.clear()
+        self._skipped = 0
 
     def _flush(self) -> None:
+        self._catch_up()
         line, self._line = self._line, b""
         if line:
             self._show(line)

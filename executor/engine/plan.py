@@ -81,6 +81,8 @@ class Placement:
     """`PYTHONPATH` that the image sets, kept behind ours."""
     disk: int | None = None
     """Bytes of the largest file that it may write, where no file system limits the run."""
+    limits: bool = True
+    """Whether limits of processes are asked for: Podman adds some of its own to them, which it may be refused."""
     remote: bool = False
     """Whether the engine is on another machine, to which folders must be carried."""
 
@@ -265,6 +267,8 @@ def _log_config(placement: Placement) -> dict[str, Any]:
 
 def _ulimits(placement: Placement) -> dict[str, int]:
     """No core dumps, and as many open files on every machine."""
+    if not placement.limits:
+        return {}
     return {"core": 0, "nofile": OPEN_FILES, **({"fsize": placement.disk} if placement.disk else {})}
 
 

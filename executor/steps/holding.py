@@ -113,9 +113,7 @@ def _tried(action: Callable[[], None], what: str) -> None:
 
 
 @contextmanager
-def hold(
-    spec_hash: Digest, site: Site, known: Record | None, find: Find, *, wait: bool, force: bool
-) -> Iterator[Held]:
+def hold(spec_hash: Digest, site: Site, known: Record | None, find: Find, *, wait: bool, force: bool) -> Iterator[Held]:
     """Hold the lease of a spec while inside.
 
     When others hold it, they are waited for, or until there is a result unless `force`: then it is `known`, and the

@@ -173,6 +173,7 @@ def place(
         gpus=here.gpus,
         gpu_request=next(iter(engine.gpu_requests), "nvidia"),
         pythonpath=here.image.environment.get("PYTHONPATH", ""),
+        limits=engine.name != "podman",
         remote=not engine.local,
     )
 

@@ -72,7 +72,9 @@ def test_one_file_over_https_is_a_data_tree(tmp_path: Path) -> None:
     (tmp_path / "www" / "digits.csv").write_bytes(os.urandom(3 << 20))
     tree = scan(tmp_path / "www")
     with serving(partial(_Quiet, directory=str(tmp_path / "www")), tmp_path) as (url, certificate):  # type: ignore[arg-type]
-        fetch = HttpsFetcher(hosts=frozenset({"127.0.0.1"}), context=ssl.create_default_context(cafile=str(certificate)))
+        fetch = HttpsFetcher(
+            hosts=frozenset({"127.0.0.1"}), context=ssl.create_default_context(cafile=str(certificate))
+        )
         wanted = Data(hash=tree.hash, source=f"{url}/digits.csv")
         hashes = HashCache(tmp_path / "hashes", time.time_ns())
         found = prepare_data("digits", wanted, tmp_path / "cache", {"https": fetch}, hashes=hashes)

@@ -3,10 +3,11 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import time
 
 import pytest
 
-from executor.cli.terminal import Terminal
+from executor.cli.terminal import BURST, Terminal
 
 
 class Screen(io.StringIO):
@@ -104,3 +105,25 @@ def test_pieces_may_come_from_other_threads(capsys: pytest.CaptureFixture[str]) 
             thread.start()
             thread.join()
     assert capsys.readouterr().err == "  │ one\n"
+
+
+def test_of_a_flood_the_ends_are_shown_and_the_rest_is_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Terminal() as terminal:
+        for number in range(1000):
+            terminal.log(b"%d" % number + b"y" * 65536 + b"\n")
+        now = 60.0
+        terminal.log(b"calm again\n")
+        for _ in range(300):
+            terminal.log(b"z" * 65536)
+        terminal.log(b"\nthe end\n")
+    lines = [line[4:] for line in capsys.readouterr().err.splitlines()]
+    assert [line.rstrip("y") for line in lines[:3]] == ["0", "1", "2"]
+    gap = next(at for at, line in enumerate(lines) if "not shown" in line)
+    assert lines[gap] == f"{1000 - gap - 10} lines not shown, `executor logs` has what is kept"
+    assert [line.rstrip("y") for line in lines[gap + 1 : gap + 12]] == [*map(str, range(990, 1000)), "calm again"]
+    assert lines[-1] == "the end"
+    assert sum(map(len, lines)) < 3 * BURST

@@ -53,7 +53,7 @@ PLANS = {
     "gpu_cdi": planned(GPU_RUN, gpu_request="cdi"),
     "bare": planned(BARE),
     "remote": planned(GPU_RUN, remote=True, gpus=(), disk=2**36),
-    "secrets": planned(CPU_RUN | {"secrets": ["TOKEN"]}, secrets=Path("/dev/shm/a/secrets")),  # noqa: S108
+    "secrets": planned(CPU_RUN | {"secrets": ["TOKEN"]}, secrets=Path("/dev/shm/a/secrets")),
     "remote_cdi": planned(GPU_RUN, remote=True, gpus=(), gpu_request="cdi"),
 }
 

@@ -28,3 +28,19 @@ def test_every_object_is_listed_and_readable() -> None:
         assert stream.read() == b"22"
     with pytest.raises(NotFound):
         store.open_object("d")
+
+
+def test_a_single_writer_is_still_told_that_conditions_are_ignored() -> None:
+    store = MemoryStore(conditional=False)
+    store.single_writer = True
+    assert not store.probe()
+    assert store.create("a", b"first") == store.create("a", b"second") == b"first"
+
+
+def test_what_the_store_says_of_a_put_is_not_made_sense_of() -> None:
+    store = MemoryStore()
+    assert [store.put_if_absent("a", data) for data in (b"1", b"1")] == [True, False]
+    stat = store.stat("a")
+    assert stat
+    assert [store.put_if_version("a", data, stat.version) for data in (b"2", b"2")] == [True, False]
+    assert (store.place, store.trials()) == ("memory:", {})
