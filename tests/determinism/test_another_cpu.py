@@ -63,13 +63,20 @@ def run(machine: Machine, image: str, tier: str, command: str) -> str:
 
 
 @pytest.mark.skipif(QEMU is None, reason="no qemu-x86_64-static (Debian: qemu-user-static)")
-@pytest.mark.parametrize(("tier", "same"), [("portable", True), ("native", False)])
-def test_the_portable_tier_gives_the_same_bits_on_another_cpu(
-    machine: Machine, torch_image: str, tier: str, same: bool
-) -> None:
-    here, there = (run(machine, torch_image, tier, command) for command in ("", EMULATED))
+def test_the_portable_tier_gives_the_same_bits_on_another_cpu(machine: Machine, torch_image: str) -> None:
+    here, there = (run(machine, torch_image, "portable", command) for command in ("", EMULATED))
     found = machine.run("diff", "--json", here, there)
-    assert found.code == (0 if same else 4), found
-    if not same:
-        assert found.json["divergence"]["step"] == 0, "the native tier follows the CPU from the first step on"
-        assert {"kind", "cause"} <= found.json["divergence"].keys()
+    assert found.code == 0, found
+
+
+@pytest.mark.skipif(QEMU is None, reason="no qemu-x86_64-static (Debian: qemu-user-static)")
+def test_where_the_native_tier_follows_the_cpu_it_does_so_from_the_first_step_on(
+    machine: Machine, torch_image: str
+) -> None:
+    here, there = (run(machine, torch_image, "native", command) for command in ("", EMULATED))
+    found = machine.run("diff", "--json", here, there)
+    if found.code == 0:
+        pytest.skip("this CPU is enough like the emulated one: the native tier gives the same bits on both")
+    assert found.code == 4, found
+    assert found.json["divergence"]["step"] == 0
+    assert {"kind", "cause"} <= found.json["divergence"].keys()
