@@ -80,20 +80,22 @@ class Terminal:
         now = time.monotonic()
         self._room, self._when = min(BURST, self._room + (now - self._when) * RATE), now
         *lines, self._line = (self._line + piece).split(b"\n")
-        for line in lines:
-            self._take(line)
         if len(self._line) > 65536:  # a line without an end
-            line, self._line = self._line, b""
-            self._take(line)
+            lines, self._line = [*lines, self._line], b""
+        if self._skipped and self._room > BURST / 4:
+            self._catch_up()
+        shown = 0 if self._skipped else self._show_some(lines)
+        self._skipped += len(lines) - shown
+        self._last.extend(lines[max(shown, len(lines) - 10) :])
 
-    def _take(self, line: bytes) -> None:
-        if self._room < 0 or (self._skipped and self._room < BURST / 4):
-            self._skipped += 1
-            self._last.append(line)
-            return
-        self._catch_up()
-        self._room -= len(line) + _LINE
-        self._show(line)
+    def _show_some(self, lines: list[bytes]) -> int:
+        """Show lines while there is room; how many."""
+        for number, line in enumerate(lines):
+            if self._room < 0:
+                return number
+            self._room -= len(line) + _LINE
+            self._show(line)
+        return len(lines)
 
     def _catch_up(self) -> None:
         """Say what was not shown, and show the end of it."""

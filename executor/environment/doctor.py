@@ -138,6 +138,16 @@ def _engine_gpus(at: Machine) -> Answer:
     return answer._replace(severity="warn") if answer.severity == "refuse" else answer
 
 
+def _engine_users(at: Machine) -> Answer:
+    expected = "an engine whose root is nobody here (rootless, or userns-remap)"
+    if isinstance(at.engine, EngineUnreachable):
+        return Answer(expected, "no engine")
+    if own := [option for option in at.engine.security if option in ("name=userns", "name=rootless")]:
+        return Answer(expected, own[0].removeprefix("name="))
+    advice = "a second wall: `userns-remap` in daemon.json, or a rootless engine"
+    return Answer(expected, "no user namespaces; runs are user 1000 without privileges all the same", "info", advice)
+
+
 def _store(at: Machine) -> Answer:
     if isinstance(at.store, ExecutorError):
         advice = _elsewhere(at.store.advice) or "start it, or name another"
@@ -164,6 +174,7 @@ CHECKS: Mapping[str, Callable[[Machine], Answer]] = {
     "clock": _clock,
     "engine": _engine,
     "engine.gpu": _engine_gpus,
+    "engine.users": _engine_users,
     "store": _store,
 }
 """What is looked at besides the tools, in the order in which it is shown."""

@@ -147,7 +147,8 @@ class Server:
         deadline = time.monotonic() + STOP_S
         while self._pid():
             if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):  # when it is our own child, it is gone only when we have looked
                 os.waitpid(pid, os.WNOHANG)
             time.sleep(0.05)

@@ -67,6 +67,17 @@ def test_gpus_without_an_engine_are_not_blamed_on_the_toolkit() -> None:
     assert (found["engine.gpu"].severity, found["engine.gpu"].observed) == ("info", "no engine")
 
 
+@pytest.mark.parametrize(
+    ("security", "observed"),
+    [(("name=seccomp,profile=default", "name=userns"), "userns"), (("name=rootless",), "rootless"),
+     (("name=seccomp,profile=default",), "no user namespaces; runs are user 1000 without privileges all the same")],
+)  # fmt: skip
+def test_user_namespaces_are_reported(security: tuple[str, ...], observed: str) -> None:
+    found = lines(engine=engine(security=security))["engine.users"]
+    assert (found.severity, found.observed) == ("info", observed)
+    assert lines(engine=EngineUnreachable("no socket"))["engine.users"].observed == "no engine"
+
+
 def test_only_git_is_needed_for_every_run() -> None:
     found = lines(tools={})
     assert {name for name in TOOLS if found[f"tool.{name}"].severity == "refuse"} == {"git"}
