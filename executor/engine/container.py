@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 import docker.auth
@@ -24,7 +24,7 @@ import urllib3.exceptions
 
 from executor.engine.answers import engine_facts, image_facts, registry_error
 from executor.engine.interface import DEFAULT_ADDRESS, Credentials, LogSink, Progress, name_and_tag
-from executor.engine.outcome import at_end, never_started, restarted, vanished
+from executor.engine.outcome import at_end, never_started, stopped_by_others, vanished
 from executor.engine.plan import LABEL, REPORT, Plan
 from executor.engine.pump import LogPump
 from executor.engine.remote import packed, unpack
@@ -32,6 +32,7 @@ from executor.errors import EngineUnreachable, EnvironmentMismatch, ImageNotFoun
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 
+T = TypeVar("T")
 STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
@@ -258,11 +259,13 @@ class DockerEngine:
                 self._stop(container)
                 break
         pump.finish(time.monotonic())
-        state = self._final_state(container)
+        state = self._patiently(lambda: self._final_state(container), lost)
         if state is None:
             return vanished(self._now())
-        if lost.is_set() and not state.get("Running") and not self._kept_it(container):
-            return restarted(state)
+        if not (timed_out or interrupted or state.get("Running")):
+            seen = self._patiently(lambda: self._seen_of(container), lost)
+            if "kill" in seen or (lost.is_set() and "start" not in seen):
+                return stopped_by_others(state)
         return at_end(state, timeout=timeout if timed_out else None, interrupted=interrupted)
 
     def _await_end(self, container: str, ended: threading.Event, lost: threading.Event) -> None:
@@ -284,16 +287,31 @@ class DockerEngine:
                 time.sleep(0.5)
         ended.set()
 
-    def _kept_it(self, container: str) -> bool:
-        """Whether the engine that was lost is known not to have ended the container by its own restart.
+    def _patiently(self, ask: Callable[[], T], lost: threading.Event) -> T:
+        """Ask an engine that may be restarting just now; `lost` is set when it did not answer at once."""
+        deadline = time.monotonic() + LOST_AFTER
+        while True:
+            try:
+                return ask()
+            except EngineUnreachable:
+                lost.set()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
-        It lets containers live through one, or it still remembers the start, which it would have forgotten.
+    def _seen_of(self, container: str) -> set[str]:
+        """What the engine remembers of a container: `kill` when it was told to end it, by its own shutdown too.
+
+        An engine that was restarted has forgotten the `start`; one that lets containers live through that has not
+        ended it.
         """
         with self._border():
-            if self._api.info().get("LiveRestoreEnabled"):
-                return True
-            mine = {"container": container, "event": "start"}
-            return any(True for _ in self._api.events(since=1, until=self._now(), filters=mine))
+            facts = self._api.info()
+            now = datetime.fromisoformat(facts["SystemTime"]).timestamp()
+            until: Any = f"{now:.9f}"  # by its own clock: of a later time it would wait for what is still to come
+            found = self._api.events(since=1, until=until, filters={"container": container}, decode=True)
+            seen = {str(event.get("Action", "")) for event in found}
+        return seen | ({"start"} if facts.get("LiveRestoreEnabled") else set())
 
     def _stop(self, container: str) -> None:
         with self._border(), contextlib.suppress(docker.errors.NotFound):

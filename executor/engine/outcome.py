@@ -10,7 +10,7 @@ from typing import Any
 from executor.facts import Outcome
 
 LOST = "the engine was lost while the run went on"
-RESTARTED = "the engine was restarted while the run went on, which ended it"
+STOPPED = "someone else stopped the container, or the engine was restarted, while the run went on"
 
 
 def never_started(problem: str, now: datetime) -> Outcome:
@@ -25,12 +25,12 @@ def vanished(now: datetime) -> Outcome:
     return Outcome(exit_code=None, interrupted=True, reason=reason, started=now, finished=now)
 
 
-def restarted(state: Mapping[str, Any]) -> Outcome:
-    """The engine's restart ended the container: its exit status is an answer to a signal, not to the program's work."""
+def stopped_by_others(state: Mapping[str, Any]) -> Outcome:
+    """The exit status is an answer to a signal that was not ours, and says nothing of the program's work."""
     return Outcome(
         exit_code=state["ExitCode"],
         interrupted=True,
-        reason=RESTARTED,
+        reason=STOPPED,
         started=_when(state["StartedAt"]),
         finished=_when(state["FinishedAt"]),
     )

@@ -44,9 +44,11 @@ class Secrets:
                 advice=f"give {ways}, or set {VARIABLE}{missing[0]}",
             )
         for name in names:
-            if len(self.values[name].strip()) < LEAST or len(self.values[name]) > MOST:
+            longest = max((len(line) for line in _lines(self.values[name])), default=0)
+            if longest < LEAST or len(self.values[name]) > MOST:
+                size = f"{len(self.values[name])} bytes, {longest} in its longest line"
                 raise UsageError(
-                    f"secrets: the value of {name} has {len(self.values[name])} bytes, expected {LEAST} to {MOST}",
+                    f"secrets: the value of {name} has {size}: expected {LEAST} to {MOST}",
                     advice="a short one cannot be kept out of the log; a long one belongs into `data`",
                 )
         return self.known(names)
@@ -98,10 +100,13 @@ class Redactor:
 
 def forms(value: bytes) -> set[bytes]:
     """Every way of writing a value that is looked for, each within one line."""
-    whole = value.strip()
-    lines = {line.strip() for line in whole.splitlines()}
-    found = {*_encoded(whole), *(form for line in lines for form in _encoded(line) if len(line) >= LEAST)}
+    lines = [line for line in _lines(value) if len(line) >= LEAST]
+    found = {form for text in (value.strip(), *lines) for form in _encoded(text)}
     return {form for form in found if len(form) >= LEAST and b"\n" not in form}
+
+
+def _lines(value: bytes) -> list[bytes]:
+    return [line.strip() for line in value.splitlines()]
 
 
 def _encoded(value: bytes) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ import pytest
 from executor.spec.canonical import Digest
 from tests.faults.conftest import MakeWorld, Row
 from tests.faults.world import kill_containers
-from tests.integration.site import SMALL, wait_until
+from tests.integration.site import SMALL, containers, docker, wait_until
 from tests.unit.engine.blobs import FolderBlobs
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
@@ -125,6 +125,20 @@ def test_the_engine_is_restarted_while_a_run_goes_on(
     assert daemon.docker("ps", "--all", "--quiet").stdout == ""
 
 
+def test_someone_stops_the_container(make: MakeWorld, row: Row) -> None:
+    world = make(script=LONG)
+    spec_hash = world.run("hash", world.spec).out.strip()
+    with world.machine.start("submit", "--json", world.spec) as process:
+        wait_until(lambda: list(world.machine.home.glob("attempts/*/**/begun")), "the run")
+        docker("stop", *containers(spec_hash))
+        row.injected("the container is stopped")
+        out, err = process.communicate(timeout=120)
+    view = json.loads(out)
+    assert (process.returncode, view["status"]) == (130, "interrupted"), (view, err)
+    assert "someone else" in view["reason"]
+    world.check()
+
+
 def test_someone_removes_the_container(make: MakeWorld, row: Row) -> None:
     world = make(script=LONG)
     spec_hash = world.run("hash", world.spec).out.strip()
@@ -135,6 +149,6 @@ def test_someone_removes_the_container(make: MakeWorld, row: Row) -> None:
         out, err = process.communicate(timeout=120)
     view = json.loads(out)
     assert (process.returncode, view["status"]) == (130, "interrupted"), (view, err)
-    assert "removed" in view["reason"]
+    assert "someone else" in view["reason"]
     assert {file["path"] for file in view["outputs"]} == {"begun"}
     world.check()

@@ -72,7 +72,7 @@ class Api:
 
     def info(self) -> Any:
         self._ask("info")
-        return self.host
+        return {"SystemTime": "2026-01-01T12:00:05.123456789Z", **self.host}
 
     def version(self, api_version: bool = True) -> Any:
         return {"Version": "28.1", "ApiVersion": "1.49", "Components": self.parts}
@@ -429,16 +429,23 @@ def test_a_container_that_someone_removed_was_interrupted(engine: DockerEngine, 
 
 @pytest.mark.parametrize(
     ("lives", "remembered", "interrupted"),
-    [(False, [], True), (True, [], False), (False, [{"Action": "start"}], False)],
-    ids=["it was restarted", "it lets containers live", "only the connection was lost"],
+    [(False, [], True), (True, [], False), (False, ["start"], False), (True, ["start", "kill"], True)],
+    ids=["it was restarted", "it lets containers live", "only the connection was lost", "someone stopped it"],
 )
 def test_an_engine_that_was_lost_is_asked_whether_it_ended_the_run(
-    lives: bool, remembered: list[dict[str, str]], interrupted: bool, engine: DockerEngine, api: Api
+    lives: bool, remembered: list[str], interrupted: bool, engine: DockerEngine, api: Api
 ) -> None:
-    api.host["LiveRestoreEnabled"], api.remembered = lives, remembered
+    api.host["LiveRestoreEnabled"], api.remembered = lives, [{"Action": action} for action in remembered]
     api.wait_fails = [requests.exceptions.ChunkedEncodingError("lost")]
     outcome, _ = run(engine)
     assert outcome.interrupted is interrupted
+
+
+def test_an_end_that_someone_else_asked_for_is_no_success(engine: DockerEngine, api: Api) -> None:
+    api.remembered = [{"Action": "start"}, {"Action": "kill"}, {"Action": "die"}]
+    outcome, _ = run(engine)
+    assert outcome.interrupted
+    assert "someone else" in outcome.reason
 
 
 def test_what_is_of_an_attempt_is_found_by_its_label(engine: DockerEngine, api: Api) -> None:

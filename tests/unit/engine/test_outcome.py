@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from executor.engine.outcome import at_end, never_started, restarted, vanished
+from executor.engine.outcome import at_end, never_started, stopped_by_others, vanished
 from tests.fakes import NOON
 
 STATE = {
@@ -61,7 +61,7 @@ def test_times_with_an_offset_are_the_same_moment() -> None:
     assert found.runtime_s == 0.5
 
 
-def test_an_end_by_the_restart_of_the_engine_is_never_a_success() -> None:
-    found = restarted(STATE)
+def test_an_end_by_a_signal_of_others_is_never_a_success() -> None:
+    found = stopped_by_others(STATE)
     assert (found.exit_code, found.interrupted) == (0, True)
     assert "restarted" in found.reason
