@@ -302,16 +302,15 @@ class DockerEngine:
     def _seen_of(self, container: str) -> set[str]:
         """What the engine remembers of a container: `kill` when it was told to end it, by its own shutdown too.
 
-        An engine that was restarted has forgotten the `start`; one that lets containers live through that has not
-        ended it.
+        An engine that was restarted has forgotten the `start`, which is no matter if it lets containers live through that.
         """
         with self._border():
             facts = self._api.info()
             now = datetime.fromisoformat(facts["SystemTime"]).timestamp()
             until: Any = f"{now:.9f}"  # by its own clock: of a later time it would wait for what is still to come
             found = self._api.events(since=1, until=until, filters={"container": container}, decode=True)
-            seen = {str(event.get("Action", "")) for event in found}
-        return seen | ({"start"} if facts.get("LiveRestoreEnabled") else set())
+            lives = {"start"} if facts.get("LiveRestoreEnabled") else set()
+            return lives | {str(event.get("Action", "")) for event in found}
 
     def _stop(self, container: str) -> None:
         with self._border(), contextlib.suppress(docker.errors.NotFound):
