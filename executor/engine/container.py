@@ -302,7 +302,7 @@ class DockerEngine:
     def _seen_of(self, container: str) -> set[str]:
         """What the engine remembers of a container: `kill` when it was told to end it, by its own shutdown too.
 
-        An engine that was restarted has forgotten the `start`, which is no matter if it lets containers live through that.
+        An engine that was restarted has forgotten the `start`; that is no matter if it lets containers live.
         """
         with self._border():
             facts = self._api.info()
