@@ -151,23 +151,24 @@ def loop_files() -> list[str]:
 
 
 def uploads(url: str, server: S3Server) -> list[str]:
-    """Keys of the unfinished multipart uploads of a bucket."""
+    """Keys of the unfinished multipart uploads of a store."""
     import boto3  # of the tests alone: the store has no verb to list what others began
 
     client: Any = boto3.client("s3", endpoint_url=server.endpoint, aws_access_key_id=server.access_key,
                                aws_secret_access_key=server.secret_key, region_name="us-east-1")  # fmt: skip
-    bucket = url.removeprefix("s3://").split("/")[0]
-    return [one["Key"] for one in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())]
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    keys = [one["Key"] for one in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ())]
+    return [key for key in keys if key.startswith(prefix + "/")]
 
 
 def make_world(folder: Path, server: S3Server | None, proxy: FaultProxy | None = None, script: str = SCRIPT) -> World:
-    """A machine with a home of its own and a locked spec; its store is a bucket, behind `proxy` if one is given."""
+    """A machine with a home of its own and a locked spec; its store is in a bucket, behind `proxy` if one is given."""
     folder.mkdir(parents=True, exist_ok=True)
     if server is None:
         machine = Machine(folder, f"file:{folder}/store")
     else:
         variables = server.env | ({"EXECUTOR_S3_ENDPOINT": proxy.endpoint} if proxy else {})
-        machine = Machine(folder, server.fresh_bucket(), variables)
+        machine = Machine(folder, server.fresh_url(), variables)
     spec, _ = locked(machine, script)
     return World(machine, server, spec)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,6 @@ class S3Server:
     endpoint: str
     access_key: str
     secret_key: str
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def env(self) -> dict[str, str]:
@@ -43,9 +43,19 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }
 
+    def fresh_url(self) -> str:
+        """URL of an empty store: a prefix, for SeaweedFS keeps only as many buckets as the disk has free GiB."""
+        return f"{self._shared}/{secrets.token_hex(6)}"
+
     def fresh_bucket(self) -> str:
         """URL of a new, empty bucket."""
-        url = f"s3://test-{next(self._numbers)}"
+        return self._bucket(f"s3://test-{secrets.token_hex(6)}")
+
+    @cached_property
+    def _shared(self) -> str:
+        return self._bucket("s3://tests")
+
+    def _bucket(self, url: str) -> str:
         open_s3(url, self.env).create_bucket()
         return url
 
@@ -126,7 +136,7 @@ MakeMachine = Callable[[str], Machine]
 
 @pytest.fixture
 def make_machine(tmp_path: Path, request: pytest.FixtureRequest) -> MakeMachine:
-    """Makes a machine whose store is a folder (`file`) or a new bucket of the S3 server (`s3`)."""
+    """Makes a machine whose store is a folder (`file`) or a new prefix of the S3 server (`s3`)."""
 
     def make(kind: str) -> Machine:
         folder = tmp_path / f"machine-{kind}"
@@ -134,7 +144,7 @@ def make_machine(tmp_path: Path, request: pytest.FixtureRequest) -> MakeMachine:
         if kind == "file":
             return Machine(folder, f"file:{folder}/store")
         server: S3Server = request.getfixturevalue("s3_server")
-        return Machine(folder, server.fresh_bucket(), server.env)
+        return Machine(folder, server.fresh_url(), server.env)
 
     return make
 

@@ -102,7 +102,7 @@ def lock(machine: Machine, images: Mapping[str, str], program: str, more: str = 
 @pytest.fixture(scope="module")
 def seen(images: Mapping[str, str], s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     folder = tmp_path_factory.mktemp("jail")
-    machine = Machine(folder, s3_server.fresh_bucket(), s3_server.env)
+    machine = Machine(folder, s3_server.fresh_url(), s3_server.env)
     gateway = docker("network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Gateway}}{{end}}").strip()
     s3 = urlsplit(s3_server.endpoint)
     ports = [s3.port, *listening()]

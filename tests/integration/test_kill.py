@@ -172,7 +172,7 @@ def test_killed_while_it_repeated_a_known_run(base: tuple[Machine, Path]) -> Non
 
 @pytest.mark.s3
 def test_killed_at_random_moments(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, s3_server.fresh_bucket(), s3_server.env)
+    machine = Machine(tmp_path, s3_server.fresh_url(), s3_server.env)
     spec, _ = locked(machine, SCRIPT)
     started = time.monotonic()
     assert machine.run("submit", "--quiet", with_seed(spec, 2)).code == 0

@@ -112,7 +112,7 @@ def test_what_was_tried_is_gone_also_with_versions(s3_server: S3Server) -> None:
 
 @pytest.mark.parametrize("store", ["folder", "bucket"])
 def test_the_first_use_leaves_nothing(store: str, s3_server: S3Server, tmp_path: Path) -> None:
-    place = open_store(f"file:{tmp_path}/store" if store == "folder" else s3_server.fresh_bucket(), s3_server.env)
+    place = open_store(f"file:{tmp_path}/store" if store == "folder" else s3_server.fresh_url(), s3_server.env)
     assert {one.severity for one in examine(place, "a", FIRST_USE)} == {"info"}
     assert list(place.objects()) == []
 

@@ -44,7 +44,7 @@ Plan = Callable[[str, str], str]
 
 def through(server: S3Server, plan: Plan) -> tuple[FaultProxy, Callable[..., S3Store]]:
     """A proxy, and what opens a store of a new bucket behind it."""
-    url, proxy = server.fresh_bucket(), FaultProxy(server.endpoint, plan)
+    url, proxy = server.fresh_url(), FaultProxy(server.endpoint, plan)
     env = server.env | {"EXECUTOR_S3_ENDPOINT": proxy.endpoint}
     return proxy, lambda **more: open_s3(url, env, pauses=(0.01, 0.05, 0.2), **more)
 
@@ -58,7 +58,7 @@ def a_file(folder: Path, size: int) -> tuple[Path, Digest, int]:
 def uploads(store: S3Store) -> list[Any]:
     """Uploads that the server has begun and not ended."""
     found: list[Any] = store._s3.list_multipart_uploads(Bucket=store._bucket).get("Uploads", [])
-    return found
+    return [one for one in found if one["Key"].startswith(store._prefix)]
 
 
 def parts_sent(proxy: FaultProxy) -> set[int]:
@@ -107,7 +107,7 @@ def test_an_upload_whose_process_was_killed_goes_on_where_it_was(
     s3_server: S3Server, small_image: str, tmp_path: Path
 ) -> None:
     with until_part(3) as (plan, reached, go_on):
-        url, proxy = s3_server.fresh_bucket(), FaultProxy(s3_server.endpoint, plan)
+        url, proxy = s3_server.fresh_url(), FaultProxy(s3_server.endpoint, plan)
         machine = Machine(tmp_path, url, s3_server.env | {"EXECUTOR_S3_ENDPOINT": proxy.endpoint})
         store = open_s3(url, s3_server.env)
         spec, spec_hash = locked(machine, BIG)
@@ -256,7 +256,7 @@ def test_a_store_that_stops_during_the_run_loses_nothing(small_image: str, tmp_p
 def test_a_request_whose_answer_never_comes_is_settled_later(
     s3_server: S3Server, small_image: str, tmp_path: Path, key: str
 ) -> None:
-    machine = Machine(tmp_path, s3_server.fresh_bucket(), s3_server.env)
+    machine = Machine(tmp_path, s3_server.fresh_url(), s3_server.env)
     spec, spec_hash = locked(machine, SCRIPT)
     with FaultProxy(s3_server.endpoint, lambda m, path: "lose" if m == "PUT" and key in path else "") as proxy:
         failed = machine.run("submit", "--json", spec, env={"EXECUTOR_S3_ENDPOINT": proxy.endpoint})
@@ -278,7 +278,7 @@ def test_a_request_whose_answer_never_comes_is_settled_later(
 
 @pytest.mark.engine
 def test_a_store_that_stumbles_all_the_time_is_enough(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
-    machine, count = Machine(tmp_path, s3_server.fresh_bucket(), s3_server.env), iter(range(1_000_000))
+    machine, count = Machine(tmp_path, s3_server.fresh_url(), s3_server.env), iter(range(1_000_000))
     spec, spec_hash = locked(machine, SCRIPT)
     kinds = ("", "503", "", "lose", "", "", "reset", "", "rot", "")
 
@@ -295,7 +295,7 @@ def test_a_store_that_stumbles_all_the_time_is_enough(s3_server: S3Server, small
 
 @pytest.mark.engine
 def test_two_deliver_one_result_and_it_is_there_once(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, s3_server.fresh_bucket(), s3_server.env)
+    machine = Machine(tmp_path, s3_server.fresh_url(), s3_server.env)
     spec, spec_hash = locked(machine, SCRIPT)
     with FaultProxy(s3_server.endpoint, lambda m, path: "503" if m == "PUT" and "record" in path else "") as proxy:
         failed = machine.run("submit", "--json", spec, env={"EXECUTOR_S3_ENDPOINT": proxy.endpoint})

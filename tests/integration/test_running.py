@@ -84,7 +84,7 @@ def test_a_second_signal_leaves_at_once(machine: Machine, small_image: str) -> N
 
 @pytest.mark.s3
 def test_rerun_needs_no_repository(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
-    url = s3_server.fresh_bucket()
+    url = s3_server.fresh_url()
     here, there = (Machine(tmp_path / name, url, s3_server.env) for name in ("here", "there"))
     for machine in (here, there):
         machine.folder.mkdir()
@@ -97,10 +97,10 @@ def test_rerun_needs_no_repository(s3_server: S3Server, small_image: str, tmp_pa
 
 @pytest.mark.s3
 def test_data_come_from_a_bucket(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
-    here, there = (Machine(tmp_path / name, s3_server.fresh_bucket(), s3_server.env) for name in ("here", "there"))
+    here, there = (Machine(tmp_path / name, s3_server.fresh_url(), s3_server.env) for name in ("here", "there"))
     for machine in (here, there):
         machine.folder.mkdir()
-    lake = open_s3(s3_server.fresh_bucket(), s3_server.env)
+    lake = open_s3(s3_server.fresh_url(), s3_server.env)
     digest = lake.put_bytes(b"1,2\n")
     source = f"{lake.url}/v1/blobs/sha256/{digest.hex[:2]}"
     script = "(cat /data/table/*; echo copied) >/outputs/copy.csv\n"
@@ -149,7 +149,7 @@ def test_two_submits_at_once_agree(machine: Machine, small_image: str) -> None:
 def test_a_result_that_cannot_be_stored_is_kept(
     s3_server: S3Server, small_image: str, tmp_path: Path, key: str
 ) -> None:
-    machine = Machine(tmp_path, s3_server.fresh_bucket(), s3_server.env)
+    machine = Machine(tmp_path, s3_server.fresh_url(), s3_server.env)
     spec, spec_hash = locked(machine, SCRIPT)
     with FaultProxy(s3_server.endpoint, lambda method, path: "503" if method == "PUT" and key in path else "") as proxy:
         failed = machine.run("submit", "--json", spec, env={"EXECUTOR_S3_ENDPOINT": proxy.endpoint})

@@ -6,7 +6,6 @@ the MinIO of `compose.yaml`.
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 import threading
@@ -34,7 +33,6 @@ pytestmark = pytest.mark.s3
 SPEC = b'{"seed":1}'
 SPEC_HASH = Digest.of(SPEC_TAG + SPEC)
 NAMED = "EXECUTOR_TEST_S3_"
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def _folder(path: Path) -> Place:
 
 
 def _bucket(server: S3Server) -> Place:
-    store = open_s3(f"{server.fresh_bucket()}/some/prefix-{next(_numbers)}", server.env, pauses=(0.05, 0.2, 0.8))
+    store = open_s3(f"{server.fresh_url()}/some/prefix", server.env, pauses=(0.05, 0.2, 0.8))
 
     def overwrite(key: str, data: bytes) -> None:
         store._s3.put_object(Bucket=store._bucket, Key=store._prefix + key, Body=data)
@@ -304,13 +302,13 @@ def test_no_such_bucket(s3_server: S3Server) -> None:
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
 def test_wrong_credentials(s3_server: S3Server, name: str) -> None:
-    expect_unreachable(s3_server.fresh_bucket(), s3_server.env | {name: "wrong"}, "access key")
+    expect_unreachable(s3_server.fresh_url(), s3_server.env | {name: "wrong"}, "access key")
 
 
 def test_a_clock_that_is_off(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     import botocore.auth
 
-    url = s3_server.fresh_bucket()
+    url = s3_server.fresh_url()
     late = botocore.auth.get_current_datetime
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: late().replace(year=late().year + 1))
     expect_unreachable(url, s3_server.env, "more than 15 minutes apart")
@@ -320,7 +318,7 @@ def test_a_clock_that_is_off(s3_server: S3Server, monkeypatch: pytest.MonkeyPatc
 
 
 def through(server: S3Server, plan: Callable[[str, str], str]) -> tuple[FaultProxy, Callable[[], Store]]:
-    url = server.fresh_bucket()
+    url = server.fresh_url()
     proxy = FaultProxy(server.endpoint, plan)
     return proxy, lambda: open_s3(url, replace(server, endpoint=proxy.endpoint).env, pauses=(0.01, 0.05, 0.2))
 
