@@ -11,7 +11,7 @@ for step in range(6):
     batch = torch.randn(8, 16)
     optimizer.zero_grad()
     mse_loss(model(batch), batch[:, :1]).backward()
-    if step == 3:  # a bit of one gradient
-        model.weight.grad.view(torch.int32)[0, 0] ^= os.urandom(8)[0] + 1
+    if step == 3:  # low bits of one gradient
+        model.weight.grad.view(torch.int32)[0, 0] ^= int.from_bytes(os.urandom(2), "big") + 1
     optimizer.step()
 save_file(model.state_dict(), "/outputs/model.safetensors")
