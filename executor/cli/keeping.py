@@ -90,9 +90,9 @@ def repair_command(
     if as_json:
         emit(found.as_json())
     else:
-        show("\n".join(f"  ✓ {one.key}  from {one.source}" for one in found.refilled))
-        show(f"{count(len(found.refilled), 'object')} refilled, {len(found.lost)} still lost")
-        show(_faults(found.lost))
+        lines = [f"  ✓ {one.key}  from {one.source}" for one in found.refilled]
+        lines += [f"{count(len(found.refilled), 'object')} refilled, {len(found.lost)} still lost"]
+        show("\n".join([*lines, *([_faults(found.lost)] if found.lost else [])]))
     return EXIT_WRONG if found.lost else 0
 
 
@@ -144,7 +144,8 @@ def copy_command(
     else:
         written = f"{count(done.blobs, 'blob')} ({output.size(done.bytes)}) and {count(done.documents, 'document')}"
         show(f"{count(done.attempts, 'attempt')} in {target}; {written} written{', verified' if done.verified else ''}")
-        show("\n".join(f"  ✗ {one.key}: {one.problem}" for one in done.failures[:MOST_SHOWN]))
+        for one in done.failures[:MOST_SHOWN]:
+            show(f"  ✗ {one.key}: {one.problem}")
     return EXIT_WRONG if done.failures else 0
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from executor.evidence.record import Record
 from executor.spec.canonical import CHUNK, Digest
 from executor.steps import inventory
 from executor.steps.crosscheck import Fault, Hurt, Keys, look, shown, tried
 from executor.steps.documents import parse
+from executor.steps.inventory import Run
 from executor.steps.keys import NamedKey
 from executor.steps.needs import Needs, Uses, images, pins, uses
 from executor.steps.prepare import counter
@@ -24,7 +26,7 @@ from executor.store.interface import Store
 from executor.store.objects import Listed
 from executor.store.transfer import Progress, in_threads, look_twice
 
-RUNS_AT_ONCE, BLOBS_AT_ONCE = 16, 4
+RUNS_AT_ONCE, SMALL, SMALL_AT_ONCE, LARGE_AT_ONCE = 16, 1 << 20, 16, 4
 _BATCH = 10_000
 """Blobs that are queued at a time, so that memory does not grow with the store."""
 
@@ -58,7 +60,7 @@ class Audit:
     unreferenced: tuple[int, int] | None = None
     """Blobs that nothing needs, and their bytes; none when only some runs were looked at."""
     records: dict[tuple[Digest, str], Record] = field(default_factory=dict)
-    """Every record that could be read."""
+    """Every record of `wanted` runs that could be read; those of a whole store would be too many to hold."""
 
     def as_json(self) -> dict[str, Any]:
         """The document that `store check --json` prints."""
@@ -98,13 +100,12 @@ def audit(
     store, found = site.store, Audit()
     site.reporter.stage("documents")
     keys = _others(store, found)
-    seen = in_threads(lambda run: look(store, run, keys), inventory.runs(store, wanted), RUNS_AT_ONCE)
+    looked = partial(_looked, store, keys, found if wanted is not None else None, attempt)
+    seen = in_threads(looked, inventory.runs(store, wanted), RUNS_AT_ONCE)
     for one in seen:
-        _count(found, one.run.every())
+        found.objects, found.bytes = found.objects + one.objects, found.bytes + one.bytes
         found.faults += one.faults
-        found.records |= {(one.run.spec_hash, name): record for name, record in one.records.items()}
-    every = [uses(record) for (_, name), record in found.records.items() if attempt in (None, name)]
-    every += [pin for one in seen for _, pin in pins(one.run)]
+    every = [use for one in seen for use in one.uses]
     every += images(inventory.images(store)) if wanted is None else []
     needs = Needs.load(store, every)
     sizes = needs.sizes(every)
@@ -120,6 +121,25 @@ def audit(
     found.faults += _hurting(wrong, sizes, needs, every)
     found.faults.sort(key=lambda fault: fault.key)
     return found
+
+
+class _Looked(NamedTuple):
+    """What is kept of a run that was looked at."""
+
+    objects: int
+    bytes: int
+    faults: list[Fault]
+    uses: list[Uses]
+    intended: frozenset[Digest]
+
+
+def _looked(store: Store, keys: Keys, into: Audit | None, attempt: str | None, run: Run) -> _Looked:
+    seen, objects = look(store, run, keys), [*run.every()]
+    if into is not None:
+        into.records |= {(run.spec_hash, name): record for name, record in seen.records.items()}
+    used = [uses(record) for name, record in seen.records.items() if attempt in (None, name)]
+    used += [pin for _, pin in pins(run)]
+    return _Looked(len(objects), sum(one.size for one in objects), seen.faults, used, frozenset(seen.intended))
 
 
 def _count(found: Audit, objects: Iterable[Listed]) -> None:
@@ -176,8 +196,11 @@ def _hashed(
     tell = counter(site, "hashed", sum(listed[digest].size for digest in chosen))
     for start in range(0, len(chosen), _BATCH):
         batch = [digest for digest in chosen[start : start + _BATCH] if digest not in wrong]
-        said = in_threads(lambda digest: hashed(site.store, digest, tell), batch, BLOBS_AT_ONCE)
-        wrong |= {digest: one for digest, one in zip(batch, said, strict=True) if one}
+        small = [digest for digest in batch if listed[digest].size <= SMALL]
+        large = [digest for digest in batch if listed[digest].size > SMALL]
+        for some, at_once in ((small, SMALL_AT_ONCE), (large, LARGE_AT_ONCE)):
+            said = in_threads(lambda digest: hashed(site.store, digest, tell), some, at_once)
+            wrong |= {digest: fault for digest, fault in zip(some, said, strict=True) if fault}
     return wrong
 
 

@@ -177,15 +177,15 @@ def _reference(seen: Seen) -> Iterator[Fault]:
 
 
 def _signed(seen: Seen, keys: Keys) -> Iterator[Fault]:
-    """A statement must say what the record says, and be signed by the key that it names, as far as that is known."""
-    for attempt, record in seen.records.items():
-        key = layout.provenance(seen.run.spec_hash, attempt)
+    """A statement must be signed by the key that it names, as far as that is known, and say what the record says."""
+    for attempt in seen.run.attempts:
+        key, record = layout.provenance(seen.run.spec_hash, attempt), seen.records.get(attempt)
         if key not in seen.parsed:
             continue
         stored = f"{layout.attempt(seen.run.spec_hash, attempt)}/record.json"
         if problem := _signature(seen.parsed[key], keys):
             yield Fault(key, "damaged", problem, (Hurt(seen.run.spec_hash, attempt, "provenance.json"),))
-        elif says := disagreements(seen.parsed[key].statement, record, Digest.of(seen.data[stored])):
+        elif record and (says := disagreements(seen.parsed[key].statement, record, Digest.of(seen.data[stored]))):
             # a signature that is right says which of the two was changed
             wrong = stored if keys.keys() & set(seen.parsed[key].keyids) else key
             hurt = Hurt(seen.run.spec_hash, attempt, wrong.rpartition("/")[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,8 @@ from executor.errors import CorruptObject, NotFound, StoreUnreachable
 from executor.evidence.provenance import disagreements
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest, canonical_bytes, sealed
-from executor.steps.audit import Audit, audit, hashed
+from executor.steps import inventory
+from executor.steps.audit import audit, hashed
 from executor.steps.crosscheck import Fault, shown
 from executor.steps.documents import parse, problem
 from executor.steps.site import Site
@@ -55,14 +57,14 @@ def repair(
 ) -> Repaired:  # fmt: skip
     """Refill everything that an audit finds wrong, or what is wrong with the runs that are `wanted`.
 
-    What no source has is handed to `last`, with every record that can be read; it says what it refilled.
+    What no source has is handed to `last`, with the records of all that it hurts; it says what it refilled.
     """
-    found, done = audit(site, wanted), Repaired()
-    pending = {fault.key: fault for fault in found.faults}
+    pending = {fault.key: fault for fault in audit(site, wanted).faults}
+    known, done = _Known(site.store), Repaired()
     for again in range(_ROUNDS):
-        refilled = _round(site, pending, sources, found)
+        refilled = _round(site, pending, sources, known)
         if last and not refilled and pending and again < _ROUNDS - 1:
-            refilled, last = last([*pending.values()], found.records), None
+            refilled, last = last([*pending.values()], known.hurt(pending.values())), None
         if not refilled:
             break
         done.refilled += refilled
@@ -70,22 +72,50 @@ def repair(
         if affected:
             runs = {spec_hash for spec_hash in affected if spec_hash}
             seen = audit(site, sorted(runs) if runs == affected else None)
-            found.records |= seen.records
             pending = {key: fault for key, fault in pending.items() if not _within(fault, affected)}
             pending |= {fault.key: fault for fault in seen.faults}
     done.lost = sorted(pending.values(), key=lambda fault: fault.key)
     return done
 
 
+class _Known:
+    """Records that can be read, of the runs that are asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._runs = store, dict[Digest, dict[str, Record]]()
+
+    def of(self, spec_hash: Digest | None) -> dict[str, Record]:
+        """The records of a run, by attempt id."""
+        if spec_hash is None:
+            return {}
+        if spec_hash not in self._runs:
+            found = self._runs[spec_hash] = {}
+            for run in inventory.runs(self._store, [spec_hash]):
+                for attempt in run.attempts.values():
+                    key = f"{layout.attempt(spec_hash, attempt.name)}/record.json"
+                    with suppress(CorruptObject, NotFound, StoreUnreachable):
+                        found[attempt.name] = parse(key, self._store.read(key))
+        return self._runs[spec_hash]
+
+    def add(self, record: Record) -> None:
+        """A record that has come back."""
+        self.of(record.spec_hash)[record.attempt] = record
+
+    def hurt(self, faults: Iterable[Fault]) -> dict[tuple[Digest, str], Record]:
+        """Every record of the runs that faults hurt."""
+        runs = {hurt.spec_hash for fault in faults for hurt in fault.hurts if hurt.spec_hash}
+        return {(run, name): record for run in sorted(runs) for name, record in self.of(run).items()}
+
+
 def _within(fault: Fault, runs: set[Digest | None]) -> bool:
     return bool(fault.hurts) and all(hurt.spec_hash in runs for hurt in fault.hurts)
 
 
-def _round(site: Site, pending: Mapping[str, Fault], sources: Sequence[Source], found: Audit) -> list[Refilled]:
+def _round(site: Site, pending: Mapping[str, Fault], sources: Sequence[Source], known: _Known) -> list[Refilled]:
     """Refill what can be, documents first: records say what else is needed."""
     site.reporter.stage(f"refilling, {len(pending)} to go")
     documents = [fault for fault in pending.values() if fault.digest is None]
-    refilled = [one for fault in sorted(documents, key=_order) if (one := _document(site.store, fault, sources, found))]
+    refilled = [one for fault in sorted(documents, key=_order) if (one := _document(site.store, fault, sources, known))]
     return refilled or blobs(site, [fault for fault in pending.values() if fault.digest], sources)
 
 
@@ -97,12 +127,12 @@ def _order(fault: Fault) -> tuple[int, str]:
 # Documents -----------------------------------------------------------------------------------------------------------
 
 
-def _document(store: Store, fault: Fault, sources: Sequence[Source], found: Audit) -> Refilled | None:
-    if _in_the_way(fault, found):
+def _document(store: Store, fault: Fault, sources: Sequence[Source], known: _Known) -> Refilled | None:
+    if _in_the_way(fault, known):
         store.remove(fault.key)
         return Refilled(fault.key, "nowhere: it is removed, nothing needs it")
-    for name, data in _candidates(store, fault, sources, found):
-        if not _right(store, fault.key, data, found):
+    for name, data in _candidates(store, fault, sources, known):
+        if not _right(store, fault.key, data, known):
             continue
         if data == _now(store, fault.key):  # it is what it must be: only what it was held against was wrong
             return None
@@ -110,26 +140,26 @@ def _document(store: Store, fault: Fault, sources: Sequence[Source], found: Audi
         if store.read(fault.key) == data:
             parsed = parse(fault.key, data)
             if isinstance(parsed, Record):
-                found.records[parsed.spec_hash, parsed.attempt] = parsed
+                known.add(parsed)
             return Refilled(fault.key, name)
     return None
 
 
-def _in_the_way(fault: Fault, found: Audit) -> bool:
+def _in_the_way(fault: Fault, known: _Known) -> bool:
     """Whether it is a damaged note of who works now, which its owner writes anew, or an intent that came true."""
     if fault.kind != "damaged":
         return False
-    true = any((hurt.spec_hash, hurt.attempt) in found.records for hurt in fault.hurts)
+    true = any(hurt.attempt in known.of(hurt.spec_hash) for hurt in fault.hurts)
     return fault.key.endswith("/lease.json") or fault.key.startswith(f"{layout.GC}/") or (
         true and fault.key.endswith("/intent.json"))  # fmt: skip
 
 
-def _candidates(store: Store, fault: Fault, sources: Sequence[Source], found: Audit) -> Iterator[tuple[str, bytes]]:
+def _candidates(store: Store, fault: Fault, sources: Sequence[Source], known: _Known) -> Iterator[tuple[str, bytes]]:
     for source in sources:
         for data in source.documents(fault.key):
             yield source.name, data
     for hurt in fault.hurts:
-        records = [record for (spec_hash, _), record in found.records.items() if spec_hash == hurt.spec_hash]
+        records = known.of(hurt.spec_hash).values()
         if hurt.role == "spec.json":
             yield from (("its records", canonical_bytes(record.spec)) for record in records)
         elif hurt.role == "reference.json":
@@ -164,7 +194,7 @@ def _piece(store: Store, key: str, log: Digest) -> Iterator[bytes]:
         yield whole[start : start + stat.size]
 
 
-def _right(store: Store, key: str, data: bytes, found: Audit) -> bool:
+def _right(store: Store, key: str, data: bytes, known: _Known) -> bool:
     """Whether bytes are what must lie under `key`, as far as the rest of the store tells."""
     try:
         parsed = parse(key, data)
@@ -173,9 +203,9 @@ def _right(store: Store, key: str, data: bytes, found: Audit) -> bool:
     folder, _, name = key.rpartition("/")
     run, _, attempt = folder.removeprefix(f"{layout.RUNS}/").partition("/attempts/")
     if name == "reference.json":
-        record = found.records.get((Digest(run), parsed))
+        record = known.of(Digest(run)).get(parsed)
         return record is not None and record.status == "succeeded" and not record.varied
-    if name == "provenance.json" and (record := found.records.get((Digest(run), attempt))):
+    if name == "provenance.json" and (record := known.of(Digest(run)).get(attempt)):
         return not disagreements(parsed.statement, record, Digest.of(store.read(f"{folder}/record.json")))
     if name == "record.json" and (signed := _statement(store, f"{folder}/provenance.json")):
         return not disagreements(signed, parsed, Digest.of(data))

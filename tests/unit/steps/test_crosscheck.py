@@ -70,6 +70,16 @@ def test_every_bit_of_a_signed_statement_counts(world: World) -> None:
     assert unseen == []
 
 
+def test_a_signature_is_looked_at_when_its_record_cannot_be_read(world: World) -> None:
+    record = world.submit(SPEC).record
+    key = layout.provenance(SPEC.hash, record.attempt)
+    data = bytearray(world.store.contents[key])
+    data[len(data) // 2] ^= 1
+    world.store.contents[key] = bytes(data)
+    world.store.contents[f"{layout.attempt(SPEC.hash, record.attempt)}/record.json"] = b"?"
+    assert problems(world).keys() == {"provenance.json", "record.json"}
+
+
 def test_a_signature_that_is_not_by_the_key_that_it_names(world: World) -> None:
     record = world.submit(SPEC).record
     key = layout.provenance(SPEC.hash, record.attempt)

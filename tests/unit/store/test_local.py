@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -92,3 +92,17 @@ def test_unfinished_files_are_not_listed(tmp_path: Path) -> None:
 def test_absent_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         LocalStore(tmp_path).get_spec(SOME)
+
+
+def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    assert store.abort_stale(datetime.now(UTC)) == 0
+    digest = store.put_bytes(b"some")
+    scratch = tmp_path / "store" / ".part"
+    for name, age in ((".part-old", 100), (".part-new", 0), ("swap.lock", 100)):
+        (scratch / name).write_bytes(b"half of it")
+        moment = datetime.now(UTC).timestamp() - age
+        os.utime(scratch / name, (moment, moment))
+    assert store.abort_stale(datetime.now(UTC) - timedelta(seconds=50)) == 1
+    assert {path.name for path in scratch.iterdir()} == {".part-new", "swap.lock"}
+    assert store.has_blob(digest)
