@@ -13,11 +13,11 @@ from executor.run import Options, perform
 from executor.spec.canonical import Digest
 from executor.spec.globs import role_of
 from executor.spec.model import Spec
-from executor.steps.crosscheck import Fault
+from executor.steps.keeping.crosscheck import Fault
+from executor.steps.keeping.repair import Refilled, blobs
+from executor.steps.keeping.sources import Files
 from executor.steps.recorded import beside, with_printed
-from executor.steps.repair import Refilled, blobs
 from executor.steps.site import Site, Trying
-from executor.steps.sources import Files
 from executor.steps.staging import LIMITS
 from executor.steps.workspace import open_workspace
 

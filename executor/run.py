@@ -17,19 +17,19 @@ from executor.errors import EngineUnreachable, NotFound
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
-from executor.steps import signing
-from executor.steps.archiving import archive
-from executor.steps.attest import ready_to_sign, trusted_result
 from executor.steps.disk import watched
 from executor.steps.foresee import foresee
 from executor.steps.history import finished, spec_of
 from executor.steps.holding import Free, hold
+from executor.steps.keeping.archiving import archive
 from executor.steps.listen import listen
 from executor.steps.prepare import place, ready, take_inputs, write_control
 from executor.steps.publish import publish
 from executor.steps.recorded import Ended
 from executor.steps.report import heard
 from executor.steps.secrets import laid_out
+from executor.steps.signed import signing
+from executor.steps.signed.attest import ready_to_sign, trusted_result
 from executor.steps.site import Site
 from executor.steps.tool import Bench
 from executor.steps.workspace import Workspace, open_workspace, sweep

@@ -30,8 +30,8 @@ class Format:
 
 def _in_toto(record: Record, store: Store) -> bytes:
     """The signed statement as it is stored: one line of JSON, an envelope (DSSE) that in-toto's tools read."""
-    from executor.steps.attest import envelope_of
-    from executor.steps.signing import BadEnvelope, opened
+    from executor.steps.signed.attest import envelope_of
+    from executor.steps.signed.signing import BadEnvelope, opened
 
     try:
         data = envelope_of(store, record.spec_hash, record.attempt)

@@ -17,9 +17,9 @@ from executor.errors import UsageError, count
 
 if TYPE_CHECKING:
     from executor.spec.canonical import Digest
-    from executor.steps.audit import Audit, Sample
-    from executor.steps.crosscheck import Fault
-    from executor.steps.garbage import Collected
+    from executor.steps.keeping.audit import Audit, Sample
+    from executor.steps.keeping.crosscheck import Fault
+    from executor.steps.keeping.garbage import Collected
     from executor.steps.site import Site
     from executor.store.interface import Store
 
@@ -44,7 +44,7 @@ def check_command(
 
     Ends with 5 when anything is wrong.
     """
-    from executor.steps.audit import audit
+    from executor.steps.keeping.audit import audit
 
     chosen = _sample(sample, seed)
     with _looking(store, quiet=quiet) as site:
@@ -79,8 +79,8 @@ def repair_command(
     from executor.cli.wiring import other_store, watched
     from executor.refill import rerun_lost
     from executor.run import Options
-    from executor.steps.repair import repair
-    from executor.steps.sources import Before, Elsewhere, Files, caches
+    from executor.steps.keeping.repair import repair
+    from executor.steps.keeping.sources import Before, Elsewhere, Files, caches
 
     named = [Elsewhere(other_store(url, "FROM_")) for url in others]
     with watched(store, quiet=quiet) as site:
@@ -108,7 +108,7 @@ def gc_command(dry_run: bool, grace: str, quiet: bool, store: str | None, as_jso
     Two passes, at least half the grace apart: the first only finds what the second removes. Safe at any grace while
     others publish. Records, specs, references, signatures and keys are never removed.
     """
-    from executor.steps.garbage import collect
+    from executor.steps.keeping.garbage import collect
 
     age = _age(grace)
     with _looking(store, quiet=quiet) as site:
@@ -135,7 +135,7 @@ def copy_command(
     where it has others. Ends with 5 when something could not be copied whole.
     """
     from executor.cli.wiring import other_store
-    from executor.steps.mirror import mirror
+    from executor.steps.keeping.mirror import mirror
 
     with _looking(store, quiet=quiet) as site:
         done = mirror(site, other_store(target, "TO_"), _wanted(site.store, hashes), verify=verify)
@@ -170,7 +170,7 @@ def _wanted(place: Store, hashes: Sequence[str]) -> list[Digest] | None:
 
 
 def _sample(text: str, seed: int) -> Sample | None:
-    from executor.steps.audit import Sample
+    from executor.steps.keeping.audit import Sample
 
     if not text:
         return None

@@ -11,7 +11,7 @@ from executor.cli.output import emit, say, shared, show, table
 from executor.errors import CorruptObject, NotFound, Untrusted, UsageError
 
 if TYPE_CHECKING:
-    from executor.steps.keys import NamedKey
+    from executor.steps.signed.keys import NamedKey
     from executor.store.interface import Store
 
 
@@ -61,7 +61,7 @@ def trust_command(key: str, name: str | None, fingerprint: str | None, store: st
     """Trust a public key: from a file, or from the store by its id, which you have from its owner."""
     from executor.cli.wiring import keys
     from executor.cli.wiring import store as open_store
-    from executor.steps.keys import SUFFIXES, NamedKey, read_file
+    from executor.steps.signed.keys import SUFFIXES, NamedKey, read_file
 
     path = Path(key)
     if path.is_file():
@@ -101,7 +101,7 @@ def _view(one: NamedKey) -> dict[str, str]:
 
 def _from_store(place: Store, start: str, fingerprint: str | None, name: str | None) -> NamedKey:
     """A key of the store, which anyone may have put there: only its whole id, typed by the user, says which."""
-    from executor.steps.keys import KEYID, fetch, offered
+    from executor.steps.signed.keys import KEYID, fetch, offered
 
     if len(start) < 6 or not KEYID.fullmatch(start.ljust(64, "0")):
         raise UsageError(

@@ -65,8 +65,8 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
     from executor.cli.wiring import find_run
     from executor.cli.wiring import store as open_store
     from executor.evidence.record import agreement, view
-    from executor.steps.archiving import archived
     from executor.steps.history import records
+    from executor.steps.keeping.archiving import archived
 
     place = open_store(store)
     found = find_run(place, spec_hash)

@@ -12,8 +12,8 @@ from executor.cli.output import emit, shared, show
 from executor.errors import count
 
 if TYPE_CHECKING:
-    from executor.steps.attest import Standing
-    from executor.steps.verifying import Verified, VerifiedAttempt, Wrong
+    from executor.steps.signed.attest import Standing
+    from executor.steps.signed.verifying import Verified, VerifiedAttempt, Wrong
 
 EXIT_WRONG = 5
 ADVICE = {
@@ -33,7 +33,7 @@ def verify_command(
     """Read all that is stored of run HASH, and hold it against its digests, seals and signatures."""
     from executor.cli.terminal import Terminal
     from executor.cli.wiring import find_run, site
-    from executor.steps.verifying import verify
+    from executor.steps.signed.verifying import verify
 
     with Terminal() as terminal:
         here = site(store, terminal)

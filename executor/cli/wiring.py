@@ -21,7 +21,7 @@ from executor.engine.interface import DEFAULT_ADDRESS, Engine
 from executor.engine.redact import MOST, VARIABLE, Secrets
 from executor.errors import Interrupted, NotFound, UsageError
 from executor.spec.canonical import Digest
-from executor.steps.keys import KeyRing
+from executor.steps.signed.keys import KeyRing
 from executor.steps.site import Reporter, Silent, Site, Stop
 from executor.steps.workspace import Home
 from executor.store import open_store

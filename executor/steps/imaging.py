@@ -12,7 +12,7 @@ from executor.errors import ImageNotFound, NotFound, UsageError
 from executor.facts import ImageFacts
 from executor.spec.canonical import Digest, unsealed
 from executor.spec.scalars import ImageRef
-from executor.steps.archiving import keep_image
+from executor.steps.keeping.archiving import keep_image
 from executor.steps.locking import pin_image
 from executor.steps.prepare import Blobs
 from executor.steps.site import Site

@@ -16,15 +16,15 @@ from executor.evidence.record import Record
 from executor.evidence.trace import Trace, from_parquet
 from executor.log import get_logger
 from executor.spec.canonical import sealed
-from executor.steps.attest import attest
 from executor.steps.compared import hold
 from executor.steps.history import finished, read
+from executor.steps.keeping.sweeping import wait_for_sweep
 from executor.steps.prepare import counter
 from executor.steps.recorded import Ended, beside
 from executor.steps.secrets import cleaned
+from executor.steps.signed.attest import attest
 from executor.steps.site import Site
 from executor.steps.staging import Parcel, Staged, commit, committed, stage
-from executor.steps.sweeping import wait_for_sweep
 from executor.steps.tool import Bench
 from executor.steps.workspace import Workspace
 from executor.store import layout

@@ -17,7 +17,7 @@ from executor.engine.redact import Secrets
 from executor.errors import StoreUnreachable
 from executor.log import get_logger
 from executor.spec.canonical import Digest
-from executor.steps.keys import KeyRing
+from executor.steps.signed.keys import KeyRing
 from executor.steps.workspace import Home
 from executor.store.interface import Store
 

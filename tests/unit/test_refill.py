@@ -7,7 +7,7 @@ import pytest
 from executor.refill import rerun_lost
 from executor.run import Options
 from executor.spec.canonical import Digest
-from executor.steps.repair import Refilled, Repaired, repair
+from executor.steps.keeping.repair import Refilled, Repaired, repair
 from executor.store import layout
 from tests.unit.sites import Program, World, a_spec
 

@@ -12,7 +12,7 @@ import pytest
 from executor.cli import keeping, wiring
 from executor.errors import UsageError
 from executor.spec.canonical import Digest
-from executor.steps.audit import Sample
+from executor.steps.keeping.audit import Sample
 from executor.steps.site import Reporter, Site
 from executor.store import layout
 from executor.store.local import LocalStore

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.steps import signing
-from executor.steps.keys import NamedKey
+from executor.steps.signed import signing
+from executor.steps.signed.keys import NamedKey
 from executor.store import layout
 from tests.unit.cli.conftest import Run
 from tests.unit.sites import World

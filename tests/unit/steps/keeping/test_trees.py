@@ -11,7 +11,7 @@ import pytest
 from executor.errors import CorruptObject
 from executor.spec.canonical import Digest
 from executor.spec.tree import TREE_TAG, Tree, scan
-from executor.steps.trees import keep, listed, restorer
+from executor.steps.keeping.trees import keep, listed, restorer
 from executor.store import layout
 from tests.fakes import MemoryStore
 

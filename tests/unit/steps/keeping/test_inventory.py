@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from executor.spec.canonical import Digest
-from executor.steps import inventory
+from executor.steps.keeping import inventory
 from executor.store import layout
 from tests.fakes import MemoryStore
 

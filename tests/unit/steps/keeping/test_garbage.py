@@ -16,8 +16,8 @@ from executor.errors import CorruptObject, HeldElsewhere, Retained, StoreUnreach
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest, sealed
 from executor.spec.tree import Tree, TreeEntry
-from executor.steps import garbage, sweeping
-from executor.steps.garbage import Collected, collect
+from executor.steps.keeping import garbage, sweeping
+from executor.steps.keeping.garbage import Collected, collect
 from executor.store import layout
 from executor.store.local import LocalStore
 from executor.store.transfer import Payload

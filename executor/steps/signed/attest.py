@@ -10,9 +10,9 @@ from executor.evidence.provenance import disagreements, payload
 from executor.evidence.record import Record
 from executor.facts import Fact
 from executor.spec.canonical import Digest
-from executor.steps import signing
 from executor.steps.history import results
-from executor.steps.keys import NamedKey, fetch, offer
+from executor.steps.signed import signing
+from executor.steps.signed.keys import NamedKey, fetch, offer
 from executor.steps.site import Site
 from executor.store import layout
 from executor.store.interface import Store

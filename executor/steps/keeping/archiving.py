@@ -20,10 +20,10 @@ from executor.facts import Fact, ImageFacts
 from executor.spec.canonical import Digest, sealed
 from executor.spec.model import Spec
 from executor.spec.scalars import DigestField, ImageRef
-from executor.steps import trees
+from executor.steps.keeping import trees
+from executor.steps.keeping.sweeping import wait_for_sweep
 from executor.steps.prepare import Blobs, Inputs, counter, take_data
 from executor.steps.site import Site
-from executor.steps.sweeping import wait_for_sweep
 from executor.store import layout
 from executor.store.interface import Store
 

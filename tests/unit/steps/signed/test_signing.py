@@ -14,8 +14,8 @@ from securesystemslib.signer._signature import Signature
 from securesystemslib.signer._signer import SIGNER_FOR_URI_SCHEME
 
 from executor.errors import Unreachable, UsageError
-from executor.steps import signing
-from executor.steps.signing import BadEnvelope, opened, public_of, read_key, signed, signer_at, signer_of
+from executor.steps.signed import signing
+from executor.steps.signed.signing import BadEnvelope, opened, public_of, read_key, signed, signer_at, signer_of
 
 PRIVATE, OTHER = signing.new_private_key(), signing.new_private_key()
 KEY, OTHER_KEY = (read_key(public_of(private, "own.pem"), "own.pem") for private in (PRIVATE, OTHER))
@@ -254,7 +254,9 @@ def said(code: str) -> str:
 
 
 def test_the_library_is_imported_when_it_is_needed_and_can_be_had_before() -> None:
-    code = "import sys, threading\nfrom executor.steps import signing\nprint('securesystemslib' in sys.modules)\n"
+    code = (
+        "import sys, threading\nfrom executor.steps.signed import signing\nprint('securesystemslib' in sys.modules)\n"
+    )
     code += "signing.warm()\nfor thread in threading.enumerate()[1:]: thread.join()\n"
     code += "print('securesystemslib.dsse' in sys.modules)"
     assert said(code).split() == ["False", "True"]

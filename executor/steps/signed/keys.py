@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 
 from executor.errors import NotFound, UsageError
-from executor.steps import signing
-from executor.steps.signing import Key, Signer
+from executor.steps.signed import signing
+from executor.steps.signed.signing import Key, Signer
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.transfer import read_at_most, write_whole

@@ -17,12 +17,12 @@ from typing import Any, Literal, NamedTuple
 from executor.errors import CorruptObject, NotFound, Retained, count
 from executor.log import get_logger
 from executor.spec.canonical import Digest, sealed, unsealed
-from executor.steps import inventory
-from executor.steps.documents import parse
-from executor.steps.inventory import Attempt, Run
-from executor.steps.needs import Needs, Uses, images, pins, uses
+from executor.steps.keeping import inventory
+from executor.steps.keeping.documents import parse
+from executor.steps.keeping.inventory import Attempt, Run
+from executor.steps.keeping.needs import Needs, Uses, images, pins, uses
+from executor.steps.keeping.sweeping import Sweep, sweeping
 from executor.steps.site import Site
-from executor.steps.sweeping import Sweep, sweeping
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.objects import Listed

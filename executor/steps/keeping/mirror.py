@@ -14,14 +14,14 @@ from typing import Any
 
 from executor.errors import CorruptObject, ExecutorError, NotFound, UsageError, count
 from executor.spec.canonical import Digest, sealed
-from executor.steps import inventory
-from executor.steps.audit import hashed
-from executor.steps.documents import parse
-from executor.steps.inventory import Attempt, Run
-from executor.steps.needs import Needs, Uses, images, pins, uses
+from executor.steps.keeping import inventory
+from executor.steps.keeping.audit import hashed
+from executor.steps.keeping.documents import parse
+from executor.steps.keeping.inventory import Attempt, Run
+from executor.steps.keeping.needs import Needs, Uses, images, pins, uses
+from executor.steps.keeping.sweeping import wait_for_sweep
 from executor.steps.prepare import counter
 from executor.steps.site import Site
-from executor.steps.sweeping import wait_for_sweep
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.transfer import in_threads

@@ -8,8 +8,8 @@ from executor.errors import NotFound
 from executor.evidence.record import Record
 from executor.facts import Fact
 from executor.spec.canonical import Digest
-from executor.steps.attest import Standing, standing
-from executor.steps.audit import Audit, audit
+from executor.steps.keeping.audit import Audit, audit
+from executor.steps.signed.attest import Standing, standing
 from executor.steps.site import Site
 from executor.store import layout
 

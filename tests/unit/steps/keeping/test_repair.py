@@ -10,10 +10,10 @@ from executor.errors import StoreUnreachable
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest, sealed
 from executor.spec.tree import Tree, TreeEntry
-from executor.steps.audit import audit
-from executor.steps.crosscheck import Fault
-from executor.steps.repair import Refilled, Repaired, repair
-from executor.steps.sources import Elsewhere, Files, Source, caches
+from executor.steps.keeping.audit import audit
+from executor.steps.keeping.crosscheck import Fault
+from executor.steps.keeping.repair import Refilled, Repaired, repair
+from executor.steps.keeping.sources import Elsewhere, Files, Source, caches
 from executor.store import layout
 from tests.fakes import MemoryStore
 from tests.unit.sites import World, a_spec

@@ -7,9 +7,9 @@ import pytest
 from executor.errors import CorruptObject, NotFound, Unreachable, Untrusted, UsageError
 from executor.evidence.record import Record
 from executor.run import Options, rerun, submit
-from executor.steps import signing
-from executor.steps.attest import Standing, attest, envelope_of, standing, trusted_result
-from executor.steps.keys import KeyRing
+from executor.steps.signed import signing
+from executor.steps.signed.attest import Standing, attest, envelope_of, standing, trusted_result
+from executor.steps.signed.keys import KeyRing
 from executor.steps.site import Site
 from executor.store import layout
 from tests.fakes import MemoryStore
@@ -116,7 +116,7 @@ def test_an_envelope_that_is_none_is_a_bad_signature(world: World, monkeypatch: 
     world.store.contents[key_of(record)] = b"{}"
     assert looked_at(world, record).problem.startswith("not an envelope")
     world.store.contents[key_of(record)] = envelope
-    monkeypatch.setattr("executor.steps.attest.DOCUMENT_LIMIT", len(envelope) - 1)
+    monkeypatch.setattr("executor.steps.signed.attest.DOCUMENT_LIMIT", len(envelope) - 1)
     found = looked_at(world, record)
     assert (found.state, found.wrong) == ("bad signature", True)
     assert "larger than" in found.why

@@ -11,12 +11,12 @@ from executor.errors import CorruptObject, NotFound, StoreUnreachable
 from executor.evidence.provenance import disagreements
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest, canonical_bytes, sealed
-from executor.steps import inventory
-from executor.steps.audit import audit, hashed
-from executor.steps.crosscheck import Fault, shown
-from executor.steps.documents import parse, problem
+from executor.steps.keeping import inventory
+from executor.steps.keeping.audit import audit, hashed
+from executor.steps.keeping.crosscheck import Fault, shown
+from executor.steps.keeping.documents import parse, problem
+from executor.steps.keeping.sources import Offer, Source
 from executor.steps.site import Site
-from executor.steps.sources import Offer, Source
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.objects import DOCUMENT_LIMIT

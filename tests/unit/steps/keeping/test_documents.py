@@ -8,9 +8,9 @@ import pytest
 from executor.errors import CorruptObject
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest, sealed
-from executor.steps import signing
-from executor.steps.documents import parse, problem
-from executor.steps.keys import NamedKey
+from executor.steps.keeping.documents import parse, problem
+from executor.steps.signed import signing
+from executor.steps.signed.keys import NamedKey
 from executor.store import layout
 from tests.unit.sites import World, a_spec
 

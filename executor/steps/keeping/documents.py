@@ -17,8 +17,8 @@ from executor.errors import CorruptObject, UsageError
 from executor.evidence.divergence import Divergence
 from executor.evidence.record import Record
 from executor.spec.canonical import SPEC_TAG, Digest, spec_hash, unsealed
-from executor.steps import signing
-from executor.steps.keys import NamedKey
+from executor.steps.signed import signing
+from executor.steps.signed.keys import NamedKey
 from executor.store import layout
 
 _RUN = re.compile(rf"{layout.RUNS}/([0-9a-f]{{64}})/(?:attempts/({layout.ATTEMPT.pattern})/)?([a-z]+\.json)")

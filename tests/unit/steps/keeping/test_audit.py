@@ -8,7 +8,7 @@ from executor.errors import StoreUnreachable
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest, sealed
 from executor.spec.tree import Tree, TreeEntry
-from executor.steps.audit import Audit, Sample, audit
+from executor.steps.keeping.audit import Audit, Sample, audit
 from executor.store import layout
 from tests.unit.engine.blobs import FolderBlobs
 from tests.unit.sites import Program, World, a_spec

@@ -14,10 +14,10 @@ from executor.errors import CorruptObject, NotFound, StoreUnreachable
 from executor.evidence.provenance import disagreements
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
-from executor.steps import signing
-from executor.steps.documents import parse, problem
-from executor.steps.inventory import Attempt, Run
-from executor.steps.keys import NamedKey
+from executor.steps.keeping.documents import parse, problem
+from executor.steps.keeping.inventory import Attempt, Run
+from executor.steps.signed import signing
+from executor.steps.signed.keys import NamedKey
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.objects import DOCUMENT_LIMIT, Version

@@ -11,7 +11,7 @@ from executor.errors import CorruptObject, ExecutorError, NotFound, StoreUnreach
 from executor.evidence.record import Record
 from executor.spec.canonical import Digest
 from executor.spec.tree import Tree
-from executor.steps.inventory import Run
+from executor.steps.keeping.inventory import Run
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.objects import DOCUMENT_LIMIT

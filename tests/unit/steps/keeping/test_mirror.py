@@ -11,11 +11,11 @@ import pytest
 from executor.errors import StoreUnreachable, UsageError
 from executor.spec.canonical import Digest, sealed
 from executor.spec.tree import Tree, TreeEntry
-from executor.steps import sweeping
-from executor.steps.audit import audit
-from executor.steps.garbage import collect
-from executor.steps.mirror import Failure, mirror
-from executor.steps.sweeping import sweeping as sweep
+from executor.steps.keeping import sweeping
+from executor.steps.keeping.audit import audit
+from executor.steps.keeping.garbage import collect
+from executor.steps.keeping.mirror import Failure, mirror
+from executor.steps.keeping.sweeping import sweeping as sweep
 from executor.store import layout
 from tests.fakes import NOON, MemoryStore
 from tests.unit.engine.blobs import FolderBlobs

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from executor.evidence.record import Record
 from executor.spec.canonical import CHUNK, Digest
-from executor.steps import inventory
-from executor.steps.crosscheck import Fault, Hurt, Keys, look, shown, tried
-from executor.steps.documents import parse
-from executor.steps.inventory import Run
-from executor.steps.keys import NamedKey
-from executor.steps.needs import Needs, Uses, images, pins, uses
+from executor.steps.keeping import inventory
+from executor.steps.keeping.crosscheck import Fault, Hurt, Keys, look, shown, tried
+from executor.steps.keeping.documents import parse
+from executor.steps.keeping.inventory import Run
+from executor.steps.keeping.needs import Needs, Uses, images, pins, uses
 from executor.steps.prepare import counter
+from executor.steps.signed.keys import NamedKey
 from executor.steps.site import Site
 from executor.store import layout
 from executor.store.interface import Store

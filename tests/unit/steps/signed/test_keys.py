@@ -8,8 +8,8 @@ import pytest
 from securesystemslib.signer._crypto_signer import CryptoSigner
 
 from executor.errors import NotFound, UsageError
-from executor.steps import signing
-from executor.steps.keys import KEY_LIMIT, KeyRing, NamedKey, fetch, offer, offered
+from executor.steps.signed import signing
+from executor.steps.signed.keys import KEY_LIMIT, KeyRing, NamedKey, fetch, offer, offered
 from executor.store import layout
 from tests.fakes import MemoryStore
 

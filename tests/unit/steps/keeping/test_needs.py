@@ -9,8 +9,8 @@ from executor.engine.oci import INDEX, MANIFEST
 from executor.errors import CorruptObject, NotFound, StoreUnreachable
 from executor.spec.canonical import Digest
 from executor.spec.tree import Tree, TreeEntry
-from executor.steps import inventory
-from executor.steps.needs import Needs, Uses, images, pins, uses
+from executor.steps.keeping import inventory
+from executor.steps.keeping.needs import Needs, Uses, images, pins, uses
 from executor.store import layout
 from tests.fakes import MemoryStore
 from tests.unit.engine.blobs import FolderBlobs

@@ -9,8 +9,8 @@ import pytest
 
 from executor.errors import HeldElsewhere, StoreUnreachable
 from executor.spec.canonical import sealed
-from executor.steps import sweeping as module
-from executor.steps.sweeping import Sweep, sweeping, wait_for_sweep
+from executor.steps.keeping import sweeping as module
+from executor.steps.keeping.sweeping import Sweep, sweeping, wait_for_sweep
 from executor.store import layout
 from executor.store.lease import TTL, Lease, Process
 from tests.fakes import MemoryStore

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from executor.spec.canonical import Digest
 from executor.spec.tree import scan
-from executor.steps.sources import Before, Elsewhere, Files, Manifests, Offer, Source, caches
+from executor.steps.keeping.sources import Before, Elsewhere, Files, Manifests, Offer, Source, caches
 from executor.steps.workspace import Home
 from executor.store import layout
 from executor.store.objects import Version

@@ -6,8 +6,8 @@ import pytest
 
 from executor.errors import NotFound, StoreUnreachable
 from executor.spec.canonical import sealed
-from executor.steps.attest import Standing
-from executor.steps.verifying import Verified, verify
+from executor.steps.signed.attest import Standing
+from executor.steps.signed.verifying import Verified, verify
 from executor.store import layout
 from tests.unit.sites import Program, World, a_spec
 

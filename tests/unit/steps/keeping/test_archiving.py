@@ -16,8 +16,8 @@ from executor.run import Options, rerun, submit
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.spec.tree import scan
-from executor.steps import archiving
-from executor.steps.archiving import archived
+from executor.steps.keeping import archiving
+from executor.steps.keeping.archiving import archived
 from executor.store import layout
 from tests.unit.engine.blobs import FolderBlobs
 from tests.unit.sites import World, a_spec

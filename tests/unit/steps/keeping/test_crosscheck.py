@@ -9,10 +9,11 @@ import pytest
 
 from executor.errors import CorruptObject, NotFound, StoreUnreachable
 from executor.spec.canonical import Digest, sealed
-from executor.steps import inventory, signing
-from executor.steps.crosscheck import Fault, Hurt, Keys, Seen, look, shown, tried
-from executor.steps.documents import parse
-from executor.steps.keys import NamedKey
+from executor.steps.keeping import inventory
+from executor.steps.keeping.crosscheck import Fault, Hurt, Keys, Seen, look, shown, tried
+from executor.steps.keeping.documents import parse
+from executor.steps.signed import signing
+from executor.steps.signed.keys import NamedKey
 from executor.store import layout
 from executor.store.objects import Version
 from tests.fakes import NOON, MemoryStore

@@ -1,0 +1,1 @@
+"""A store that loses nothing: checked, repaired, collected, copied, and holding all that a rerun needs."""

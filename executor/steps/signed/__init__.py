@@ -1,0 +1,1 @@
+"""Evidence that is signed, and who is trusted to have signed it."""
