@@ -61,7 +61,9 @@ docs: $(READY)
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --extra dev --extra server --extra ssh pyproject.toml --output-file requirements.lock
+		--no-emit-index-url --all-extras pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url tests/neighbours.in --output-file tests/neighbours.lock
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

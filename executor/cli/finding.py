@@ -1,0 +1,289 @@
+"""`find`, `best`, `claim` and `history`: which runs, over everybody's runs in the store."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from executor.cli.output import emit, number, plain, say, shared, show, table
+from executor.errors import NotFound, count
+
+if TYPE_CHECKING:
+    from executor.steps.finding.indexing import Library
+    from executor.steps.finding.leaderboard import Place
+    from executor.store.view import View
+
+F = TypeVar("F", bound=Callable[..., Any])
+ALWAYS = ("name", "created", "status", "verdict", "runtime_s")
+"""What `find` tells of each run when no columns are named."""
+EXIT_CORRUPT = 5
+
+
+def limit_option(most: int) -> Callable[[F], F]:
+    """The option `--limit`."""
+    return click.option("--limit", type=click.IntRange(min=1), default=most, show_default=True, metavar="N",
+                        help="Show at most so many.")  # fmt: skip
+
+
+@click.command("find")
+@click.argument("expression", metavar="[EXPR]", default="")
+@click.option("--sort", metavar="NAME", default="", help="Order by what runs have there; the newest first by default.")
+@click.option("--ascending", is_flag=True, help="The lowest first; the highest comes first by default.")
+@click.option("--columns", metavar="A,B", default="", help="Tell these of each run; `all` tells everything.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout.")
+@click.option("--names", "only_names", is_flag=True, help="List the names that can be asked for instead.")
+@limit_option(50)
+@shared
+def find_command(
+    expression: str, sort: str, ascending: bool, columns: str, as_csv: bool, only_names: bool, limit: int,
+    store: str | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Find the runs of which EXPR is true, such as "accuracy >= 0.9 and params.optimizer == 'adam'".
+
+    Comparisons are ==, !=, <, <=, >, >=, ~ (a regular expression), in (1, 2), not in; they are joined by and, or, not
+    and parentheses. Texts stand in quotes. `created > 7d` is the last seven days. A run that lacks a value is found by
+    `== null` alone.
+    """
+    from executor.cli.wiring import now
+    from executor.evidence.grammar import parse
+    from executor.steps.finding.search import find
+
+    parse(expression)  # what cannot be read needs no store
+    library = library_of(store)
+    if only_names:
+        return _list_names(library, as_json=as_json)
+    found = library.ask(
+        lambda view: find(view, expression, now(), sort=sort, ascending=ascending, limit=limit,
+                          show=_chosen(columns, view) or ALWAYS)
+    )  # fmt: skip
+    shown = tuple(dict.fromkeys((*found.columns, *(() if columns else found.used))))
+    if as_json:
+        emit({"total": found.total, "runs": [_plain(row, shown) for row in found.rows]})
+    elif as_csv:
+        click.echo(_csv(found.rows, shown), nl=False)
+    elif not found.rows:
+        say(f"no run is found in {library.store.url}" if expression else f"no runs in {library.store.url} yet")
+    else:
+        shown = tuple(name for name in shown if name != "spec")
+        show(table([(row["spec"][:12], *(_cell(name, row.get(name)) for name in shown)) for row in found.rows],
+                   ("SPEC", *map(_head, shown))))  # fmt: skip
+    if found.total > len(found.rows):
+        say(f"{len(found.rows)} of {count(found.total, 'run')}; --limit shows more")
+    return told_problems(library)
+
+
+@click.command("best")
+@click.argument("metric", metavar="METRIC")
+@click.option("--lowest", is_flag=True, help="The lowest value is the best.")
+@click.option("--where", metavar="EXPR", default="", help="Only runs of which this is true, as in `find`.")
+@click.option("--per", type=click.Choice(["spec", "config", "experiment", "name"]), default="spec", show_default=True,
+              help="One line for each: config is all but seed and GPU, experiment all but the GPU.")  # fmt: skip
+@click.option("--per-experiment", is_flag=True, help="The same as --per experiment.")
+@limit_option(10)
+@shared
+def best_command(
+    metric: str, lowest: bool, where: str, per: str, per_experiment: bool, limit: int, store: str | None, as_json: bool
+) -> int:  # fmt: skip
+    """The leaderboard of METRIC over all successful runs: value, who, spec, seeds, and whether reruns agree."""
+    from executor.cli.wiring import now
+    from executor.evidence.grammar import parse
+    from executor.steps.finding.leaderboard import PER, best
+
+    parse(where)
+    library = library_of(store)
+    group = next(one for one in PER if one == ("experiment" if per_experiment else per))
+    board = library.ask(
+        lambda view: best(view, library.store, metric, now(), where=where, per=group, lowest=lowest, limit=limit)
+    )
+    if as_json:
+        emit({"metric": board.metric, "lowest": lowest, "per": group, "runs": board.runs,
+              "best": [_place(place, board.metric) for place in board.places]})  # fmt: skip
+    elif not board.places:
+        say(f"no successful run in {library.store.url} has {metric}")
+    else:
+        head = (board.metric.partition(".")[2].upper() or board.metric.upper(), "SPEC", "NAME", "WHO", "WHEN (UTC)",
+                "SEEDS", "MEAN", "REPRODUCED")  # fmt: skip
+        show(table([_line(place) for place in board.places], head))
+    return told_problems(library)
+
+
+@click.command("claim")
+@click.argument("claim", metavar="CLAIM")
+@limit_option(20)
+@shared
+def claim_command(claim: str, limit: int, store: str | None, as_json: bool) -> int:
+    """Which runs stand behind a number that somebody quotes, such as "accuracy=0.91".
+
+    A run stands behind it when its value, rounded to as many digits, is that number. When there is none the exit code
+    is 2.
+    """
+    from executor.cli.wiring import now
+    from executor.steps.finding.behind import SHOWN, Claim, behind
+
+    Claim.parse(claim)
+    library = library_of(store)
+    found = library.ask(lambda view: behind(view, library.store, claim, now(), limit))
+    name = found.claim.name
+    if not found.total:
+        near = f"; the nearest are {' and '.join(map(number, found.near))}" if found.near else ""
+        raise NotFound(f"no run in {library.store.url} stands behind {claim}{near}",
+                       advice="a number without a record does not count: ask for its spec hash")  # fmt: skip
+    shown = (name, *SHOWN)
+    if as_json:
+        emit({"metric": name, "low": found.claim.low, "high": found.claim.high, "total": found.total,
+              "runs": [_plain(row, shown) for row in found.rows]})  # fmt: skip
+    else:
+        show(table([(row["spec"][:12], *(_cell(one, row.get(one)) for one in shown)) for row in found.rows],
+                   ("SPEC", *map(_head, shown))))  # fmt: skip
+        say(f"{count(found.total, 'run')} with {name} from {number(found.claim.low)} to {number(found.claim.high)}")
+    return told_problems(library)
+
+
+@click.command("history")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@shared
+def history_command(file: Path, store: str | None, as_json: bool) -> int:
+    """Which runs made FILE: those that left the same bytes, by their sha256. When there is none the exit code is 2."""
+    from executor.spec.canonical import Digest
+    from executor.steps.finding.behind import made
+
+    with file.open("rb") as stream:
+        digest = Digest.of_stream(stream)[0]
+    library = library_of(store)
+    found = library.ask(lambda view: made(view, library.store, digest))
+    if not found:
+        raise NotFound(f"{file}: no run in {library.store.url} left these bytes ({digest})",
+                       advice="a file that was changed or saved again has other bytes")  # fmt: skip
+    if as_json:
+        emit({"file": str(file), "digest": str(digest), "runs": [
+            {"spec_hash": one.record.spec_hash.hex, "attempt": one.record.attempt, "name": one.record.hints.name,
+             "status": one.record.status, "path": one.file.path, "role": one.file.role,
+             "created": one.record.created.isoformat(),
+             "store": library.store.attempt_url(one.record.spec_hash, one.record.attempt)} for one in found
+        ]})  # fmt: skip
+    else:
+        show(table([
+            (one.record.spec_hash.hex[:12], one.record.hints.name, one.record.attempt, one.record.status,
+             one.file.path, one.file.role) for one in found
+        ], ("SPEC", "NAME", "ATTEMPT", "STATUS", "PATH", "ROLE")))  # fmt: skip
+    return told_problems(library)
+
+
+# What they share ---------------------------------------------------------------------------------------------------
+
+
+def library_of(store: str | None) -> Library:
+    """The store that was named, with its index on this machine."""
+    from executor.cli import wiring
+    from executor.steps.finding.indexing import Library
+
+    return Library.of(wiring.store(store), wiring.home(), say)
+
+
+def told_problems(library: Library) -> int:
+    """Say which records no answer counts; the exit code."""
+    problems = library.problems()
+    for one in problems[:5]:
+        say(f"executor: {one.problem}")
+    if len(problems) > 5:
+        say(f"executor: … and {count(len(problems) - 5, 'more record')} that cannot be read")
+    return EXIT_CORRUPT if problems else 0
+
+
+def _chosen(text: str, view: View) -> tuple[str, ...]:
+    from executor.evidence.row import FIELDS
+    from executor.steps.finding.search import askable
+
+    if text == "all":
+        return (*FIELDS, *askable(view))
+    return tuple(name for name in text.split(",") if name)
+
+
+def _list_names(library: Library, *, as_json: bool) -> int:
+    from executor.evidence.row import FIELDS
+    from executor.steps.finding.search import askable
+
+    rows = [(name, str(field.kind), field.about) for name, field in FIELDS.items()]
+    rows += library.ask(lambda view: [(name, " or ".join(sorted(held)), "") for name, held in askable(view).items()])
+    if as_json:
+        emit([dict(zip(("name", "kind", "about"), row, strict=True)) for row in rows])
+    else:
+        show(table(rows, ("NAME", "KIND", "WHAT IT IS")))
+    return told_problems(library)
+
+
+def _plain(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A row as JSON holds it: NaN and infinity are texts, moments are ISO."""
+    found = {"spec_hash": row["spec"], "attempt": row["attempt"]}
+    return found | {name: _value(name, row.get(name)) for name in names if name not in ("spec", "attempt")}
+
+
+def _value(name: str, value: Any) -> Any:
+    from executor.evidence.row import FIELDS, moment
+
+    if name in FIELDS and FIELDS[name].kind == "time" and value is not None:
+        return moment(value).isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    return value
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "created":
+        return str(_value(name, value))[:16].replace("T", " ")
+    if name == "runtime_s":
+        return f"{value:.1f} s"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _head(name: str) -> str:
+    return {"created": "WHEN (UTC)", "runtime_s": "TIME"}.get(name, name.upper() if "." not in name else name)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """A line for each run, `spec` and `attempt` first; no cell begins with what a spreadsheet would run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [name for name in names if name not in ("spec", "attempt")]
+    writer.writerow(["spec", "attempt", *map(_safe, names)])
+    for row in rows:
+        cells = (_value(name, row.get(name)) for name in names)
+        writer.writerow([row["spec"], row["attempt"], *map(_safe, cells)])
+    return text.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
+        return f"'{value}"
+    return plain(value) if isinstance(value, str) else json.dumps(value) if isinstance(value, list | bool) else value
+
+
+def _place(place: Place, metric: str) -> dict[str, Any]:
+    run = _plain(place.run, [name for name in place.run if name != metric])
+    return {"value": place.value, **run, "runs": place.runs, "seeds": place.seeds,
+            "over_seeds": json.loads(place.over_seeds.model_dump_json()), "verdicts": dict(place.verdicts)}  # fmt: skip
+
+
+def _line(place: Place) -> tuple[str, ...]:
+    run, over = place.run, place.over_seeds
+    mean = f"{over.mean:.6g}" + (f" ± {over.half_width:.2g}" if over.half_width is not None else "")
+    return (number(place.value), run["spec"][:12], run["name"], run.get("submitter", run["host"]),
+            _cell("created", run["created"]), str(place.seeds), mean if place.seeds > 1 else "",
+            _reproduced(place.verdicts))  # fmt: skip
+
+
+def _reproduced(verdicts: Mapping[str, int]) -> str:
+    """How often it was run again, and what came of it."""
+    words = [f"{verdicts[verdict]} {verdict}" for verdict in ("identical", "close", "different") if verdict in verdicts]
+    return ", ".join(words) or "not tried"
