@@ -1,0 +1,1 @@
+"""Many specs from one: points, samplers, and the batch that runs them."""
