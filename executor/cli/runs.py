@@ -12,9 +12,10 @@ import click
 from executor.cli import output
 from executor.cli.output import allow_option, archive_option, emit, say, shared, show
 from executor.cli.pending import remind
+from executor.cli.sweeps import submit_sweep, sweep_options
 from executor.cli.verdict import MOST_FILES, short, verdict
 from executor.engine.how import LEVELS, How, Level, variation
-from executor.errors import EnvironmentMismatch, count
+from executor.errors import EnvironmentMismatch, UsageError, count
 
 if TYPE_CHECKING:
     from executor.run import Result
@@ -43,8 +44,9 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
 @click.command("submit")
-@click.argument("specs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("specs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--lock", "locking", is_flag=True, help="Lock a draft first; writes NAME.lock.yaml beside it.")
+@sweep_options
 @click.option("--force", is_flag=True, help="Run again even when the result is in the store.")
 @click.option("--no-wait", is_flag=True, help="Do not wait while another executor runs the spec: end with 7.")
 @click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
@@ -57,19 +59,25 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 @secret_option
 @shared
 def submit_command(
-    specs: tuple[Path, ...], locking: bool, force: bool, no_wait: bool, quiet: bool, trace: Level, twin: int | None,
+    specs: tuple[Path, ...], locking: bool, sweep_file: Path | None, most: int | None, stop_on_failure: bool,
+    force: bool, no_wait: bool, quiet: bool, trace: Level, twin: int | None,
     require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
     allow: tuple[str, ...], store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Run each SPEC, or return its finished result from the store at once."""
+    """Run each SPEC, or every point of a sweep; what is finished is returned from the store at once."""
     from executor.cli.wiring import watched
     from executor.run import Options, submit
 
+    if bool(specs) == bool(sweep_file):
+        raise UsageError("what is to run?", advice="name specs, or one sweep with --sweep FILE")
     options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin, wait=not no_wait,
                       require_signed=require_signed, archive=archive)  # fmt: skip
     with watched(store, quiet=quiet, secrets=secrets) as site:
         remind(site.home)
         site.store.single_writer = single_writer
+        if sweep_file:
+            return submit_sweep(sweep_file, site, options, locking=locking, most=most,
+                                stop_on_failure=stop_on_failure, as_json=as_json)  # fmt: skip
         ready = [_ready(path, locking, site) for path in specs]
         views = []
         for spec in ready:

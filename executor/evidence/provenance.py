@@ -137,8 +137,8 @@ def _image(name: str, digest: str) -> str:
 
 
 def _byproducts(record: Record) -> Iterator[_Plain]:
-    for name, blob in (("log", record.log), ("trace", record.trace), ("operations", record.operations)):
-        if blob:
+    for name, blob in record.beside.items():
+        if name != "code":  # an input
             yield _described(name, blob)
 
 

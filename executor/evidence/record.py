@@ -35,6 +35,8 @@ class Hints(Fact):
     secrets: tuple[str, ...] = ()
     """Names of the secrets that it reads, never their values."""
     labels: dict[str, str] = {}
+    submitter: str = ""
+    """Who submitted it, as they say themselves; a signature says more."""
 
 
 class Blob(Fact):
@@ -148,6 +150,12 @@ class Record(Fact):
     """Paths that were not collected, and why."""
     metrics: dict[str, float] = {}
     """Final value of each series."""
+    lowest: dict[str, float] = {}
+    """Smallest value of each series that has one: not of one that is NaN throughout."""
+    highest: dict[str, float] = {}
+    """Largest value, likewise."""
+    series: Blob | None = None
+    """Every value of every series, a Parquet table."""
     unreadable_metrics: int = 0
     """Lines of metrics that could not be read."""
     log: Blob | None = None
@@ -184,13 +192,17 @@ class Record(Fact):
         """One digest over all outputs that count: equal in two attempts if and only if they agree bit for bit."""
         return Digest.of(canonical_bytes([[path, str(file.digest)] for path, file in sorted(self.compared.items())]))
 
+    @property
+    def beside(self) -> dict[str, Blob]:
+        """What is kept beside the outputs, by what it is; the manifests of data are not among it."""
+        named = {"log": self.log, "code": self.code, "trace": self.trace, "operations": self.operations,
+                 "series": self.series}  # fmt: skip
+        return {name: blob for name, blob in named.items() if blob}
+
     def blobs(self) -> dict[Digest, int]:
         """Every blob that this record needs, with its size in bytes."""
         found = {file.digest: file.size for file in self.outputs}
-        for blob in (self.log, self.code, self.trace, self.operations, *self.manifests.values()):
-            if blob is not None:
-                found[blob.digest] = blob.size
-        return found
+        return found | {blob.digest: blob.size for blob in (*self.beside.values(), *self.manifests.values())}
 
     def to_json(self) -> bytes:
         """The bytes that are stored: indented JSON, keys sorted, that begins with the digest of the rest."""

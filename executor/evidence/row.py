@@ -17,13 +17,15 @@ from executor.spec.canonical import spec_hash
 Value: TypeAlias = "bool | int | float | str | list[Any]"
 """What a row holds under a name; NaN and infinity are numbers, a list is a parameter that is one."""
 Kind = Literal["text", "number", "time", "seconds", "flag"]
-ROW_VERSION = 1
+ROW_VERSION = 2
 """Another one whenever rows of the same record come out otherwise: what was kept of before is then made anew."""
 MOST_DIGESTS = 200
 """Files of a run that can be found by their digest: weights first."""
 FAMILIES = {
     "params": "parameters of the spec, nested ones with more dots",
     "metrics": "final metrics",
+    "lowest": "smallest value of each series",
+    "highest": "largest value of each series",
     "labels": "labels of the spec",
     "data": "tree hashes of its data, by name",
 }
@@ -58,7 +60,7 @@ FIELDS: Mapping[str, Field] = {
     "runtime_s": Field("seconds", "wall time of the program"),
     "exit_code": Field("number", "exit status of the program"),
     "seed": Field("number", "seed of the spec"),
-    "submitter": Field("text", "who submitted it, where that is known"),
+    "submitter": Field("text", "who submitted it, as they say themselves"),
     "host": Field("text", "name of the machine that it ran on"),
     "cpu": Field("text", "model of that machine's CPU"),
     "gpu": Field("text", "type of the GPUs that the spec asks for; nothing for a CPU run"),
@@ -120,7 +122,7 @@ def _values(record: Record) -> Iterator[tuple[str, Value | None]]:
     yield "runtime_s", record.outcome.runtime_s
     yield "exit_code", record.outcome.exit_code
     yield "seed", spec.get("seed")
-    yield "submitter", None  # no record says it yet
+    yield "submitter", record.hints.submitter or None
     yield "host", record.fingerprint.host.hostname
     yield "cpu", record.fingerprint.host.cpu_model
     yield "gpu", gpu.get("type")
@@ -132,16 +134,17 @@ def _values(record: Record) -> Iterator[tuple[str, Value | None]]:
     yield "varied", ", ".join(f"{name}={value}" for name, value in sorted(record.varied.items())) or None
     yield "outputs", len(record.outputs)
     yield "executor", record.executor
-    yield from _flat("labels", record.hints.labels)
-    yield from _flat("data", spec.get("data", {}))
-    yield from _flat("params", spec.get("params", {}))
-    yield from ((f"metrics.{name}", value) for name, value in record.metrics.items())
+    yield from flat("labels", record.hints.labels)
+    yield from flat("data", spec.get("data", {}))
+    yield from flat("params", spec.get("params", {}))
+    for family in ("metrics", "lowest", "highest"):
+        yield from ((f"{family}.{name}", value) for name, value in getattr(record, family).items())
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Value | None]]:
+def flat(name: str, value: Any) -> Iterator[tuple[str, Value | None]]:
     """Every leaf of a mapping under its dotted name."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _flat(f"{name}.{key}", item)
+            yield from flat(f"{name}.{key}", item)
     else:
         yield name, value

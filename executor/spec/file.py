@@ -53,15 +53,16 @@ def parse_draft(text: bytes, path: str) -> Draft:
 
 def load_spec(path: Path) -> Spec:
     """Read a spec file; its relative hints become absolute, counted from the file's folder."""
-    return located(parse_spec(_read(path), str(path)), path.parent.absolute())
+    return located(parse_spec(read_file(path), str(path)), path.parent.absolute())
 
 
 def load_draft(path: Path) -> Draft:
     """Read a draft file; its relative hints become absolute, counted from the file's folder."""
-    return located(parse_draft(_read(path), str(path)), path.parent.absolute())
+    return located(parse_draft(read_file(path), str(path)), path.parent.absolute())
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a YAML file of ours; raises `SpecError` for one that cannot be read or is too large."""
     try:
         with path.open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
@@ -72,7 +73,7 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(text: bytes, path: str, model: type[R]) -> R:
-    reader = _Reader(decoded(text, path))
+    reader = Reader(decoded(text, path))
     plain = reader.read(model)
     pins: list[bool] = []
     try:
@@ -82,11 +83,12 @@ def _parse(text: bytes, path: str, model: type[R]) -> R:
             pins += [problem.unpinned] * reader.complain(problem.place, problem.message)
     if reader.issues:
         advice = LOCK_ADVICE if sum(pins) == len(reader.issues) else ""
-        raise SpecError(_shortened(reader.issues), path=path, advice=advice)
+        raise SpecError(shortened(reader.issues), path=path, advice=advice)
     return request
 
 
-def _shortened(issues: list[Issue]) -> list[Issue]:
+def shortened(issues: list[Issue]) -> list[Issue]:
+    """The first issues of a file, in its order, and how many more there are."""
     ordered = sorted(issues, key=lambda issue: (issue.line, issue.column))
     rest = len(ordered) - MAX_ISSUES
     return ordered[:MAX_ISSUES] + ([Issue(f"and {rest} more problems")] if rest > 0 else [])
@@ -97,7 +99,7 @@ class _Unreadable(Exception):
 
 
 @dataclass
-class _Reader:
+class Reader:
     """One pass over the events of a file: plain values for the model, the place of each, and complaints."""
 
     text: str

@@ -234,17 +234,17 @@ class SweepFile:
         for place, message in found:
             known = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.marks)
             issues.append(Issue(message, dotted(place), *self.marks[known]))
-        return SpecError(file._shortened(issues), path=self.path)
+        return SpecError(file.shortened(issues), path=self.path)
 
 
 def load_sweep(path: Path) -> SweepFile:
     """Read a sweep file."""
-    return parse_sweep(file._read(path), str(path))
+    return parse_sweep(file.read_file(path), str(path))
 
 
 def parse_sweep(text: bytes, path: str) -> SweepFile:
     """Read a sweep; raises `SpecError` with every problem."""
-    reader = file._Reader(decoded(text, path))
+    reader = file.Reader(decoded(text, path))
     plain = reader.read(cast("type[Request]", Sweep))
     if isinstance(plain, dict):
         _unknown(plain, reader)
@@ -256,11 +256,11 @@ def parse_sweep(text: bytes, path: str) -> SweepFile:
             place = problem.place[:-1] if problem.place[-1:] == ("[key]",) else problem.place
             reader.complain(place, problem.message)
     if reader.issues or asked is None:
-        raise SpecError(file._shortened(reader.issues), path=path)
+        raise SpecError(file.shortened(reader.issues), path=path)
     return SweepFile(asked, path, reader.marks)
 
 
-def _unknown(plain: dict[str, Any], reader: file._Reader) -> None:
+def _unknown(plain: dict[str, Any], reader: file.Reader) -> None:
     """Complain about fields that a sweep does not have, and take them out."""
     known = ", ".join(f"`{name}`" for name in Sweep.model_fields)
     for key in [key for key in plain if key not in Sweep.model_fields]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from executor.engine.interface import LogSink
 from executor.engine.logs import LogKeeper
 from executor.engine.redact import Redactor
-from executor.evidence.metrics import LogReader
+from executor.evidence.metric_log import LogReader
 from executor.facts import Outcome
 from executor.spec.model import Spec
 from executor.steps.site import Site

@@ -28,6 +28,7 @@ from executor.steps.staging import Parcel, Staged, commit, committed, stage
 from executor.steps.tool import Bench
 from executor.steps.workspace import Workspace
 from executor.store import layout
+from executor.store.changes import announce
 
 
 def publish(ended: Ended, space: Workspace, site: Site) -> Record:
@@ -57,6 +58,7 @@ def deliver(
         site.store.put_spec(record.spec_hash, staged.spec.canonical())
         site.store.put_blobs(parcels, counter(site, "upload", sum(size for _, _, size in parcels)))
         attest(record, data, site)
+        announce(site.store, record.spec_hash, record.attempt, site.now())
         site.store.put_record(record.spec_hash, record.attempt, data)
         if record.status == "succeeded" and (record.comparison or not record.varied):
             first = record.comparison.reference if record.comparison else record.attempt

@@ -10,15 +10,16 @@ from pathlib import Path
 from executor.engine.how import WATCHED, How
 from executor.engine.inputs import recheck
 from executor.engine.outputs import Collected
-from executor.evidence import metrics
 from executor.evidence.predict import Prediction
 from executor.evidence.record import Blob, Hints, Record, Status
+from executor.evidence.series import MOST_SERIES
 from executor.evidence.trace import Trace, to_parquet
 from executor.facts import Finding, Outcome, OutputFile
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.steps.prepare import Inputs, hash_cache
 from executor.steps.report import Heard
+from executor.steps.series import Gathered
 from executor.steps.site import Site
 from executor.steps.tool import Bench
 from executor.steps.traces import gather, packed_operations
@@ -81,7 +82,7 @@ def beside(ended: Ended, space: Workspace) -> Beside:
     for data in ended.inputs.data:
         paths[data.name] = space.folder / f"manifest-{data.name}"
         paths[data.name].write_bytes(data.tree.manifest())
-    return Beside({name: (path, _blob(path)) for name, path in paths.items()}, trace)
+    return Beside({name: (path, blob_of(path)) for name, path in paths.items()}, trace)
 
 
 def _own(cached: Path, target: Path) -> Path:
@@ -106,7 +107,7 @@ def drafted(ended: Ended, kept: Beside, site: Site) -> Record:
         attempt=ended.attempt,
         status=status_of(ended.outcome, NOTHING),
         spec=spec.identity(),
-        hints=hints_of(spec),
+        hints=hints_of(spec, site.submitter),
         outcome=ended.outcome,
         fingerprint=ended.heard.fingerprint,
         findings=(*said, *changed),
@@ -126,8 +127,8 @@ def drafted(ended: Ended, kept: Beside, site: Site) -> Record:
     )
 
 
-def completed(draft: Record, spec: Spec, collected: Collected, found: metrics.Metrics) -> Record:
-    """The same record with the outputs, their metrics, and what follows from them."""
+def completed(draft: Record, spec: Spec, collected: Collected, found: Gathered, series: Blob | None) -> Record:
+    """The same record with the outputs, their metrics, the table of their `series`, and what follows from them."""
     remarked = remarks(spec, collected, found) if draft.outcome.exit_code == 0 else []
     return draft.model_copy(
         update={
@@ -136,7 +137,10 @@ def completed(draft: Record, spec: Spec, collected: Collected, found: metrics.Me
             "outputs": collected.files,
             "refused_outputs": {refused.path: refused.reason for refused in collected.refused},
             "metrics": found.final,
-            "unreadable_metrics": found.unreadable,
+            "lowest": found.lowest,
+            "highest": found.highest,
+            "series": series,
+            "unreadable_metrics": found.tally.unreadable,
         }
     )
 
@@ -149,8 +153,8 @@ def status_of(outcome: Outcome, collected: Collected) -> Status:
     return "succeeded" if outcome.exit_code == 0 and not (cut or collected.refused) else "failed"
 
 
-def hints_of(spec: Spec) -> Hints:
-    """What the spec says beside its identity."""
+def hints_of(spec: Spec, submitter: str = "") -> Hints:
+    """What the spec says beside its identity, and who submitted it."""
     return Hints(
         name=spec.name,
         image=spec.image.name,
@@ -159,17 +163,8 @@ def hints_of(spec: Spec) -> Hints:
         resources=spec.resources.model_dump(),
         secrets=spec.secrets,
         labels=dict(spec.labels),
+        submitter=submitter,
     )
-
-
-def read_metrics(files: tuple[OutputFile, ...], space: Workspace) -> metrics.Metrics:
-    """Numbers from every metrics file."""
-    found = metrics.Metrics()
-    for file in files:
-        if file.role == "metrics":
-            with (space.staging / file.path).open("rb") as lines:
-                metrics.from_lines(lines, found)
-    return found
 
 
 def with_printed(collected: Collected, space: Workspace) -> Collected:
@@ -177,12 +172,12 @@ def with_printed(collected: Collected, space: Workspace) -> Collected:
     if not space.printed.stat().st_size or any(file.path == PRINTED for file in collected.files):
         return collected
     shutil.copyfile(space.printed, space.staging / PRINTED)
-    blob = _blob(space.staging / PRINTED)
+    blob = blob_of(space.staging / PRINTED)
     printed = OutputFile(path=PRINTED, digest=blob.digest, size=blob.size, role="metrics")
     return replace(collected, files=(*collected.files, printed))
 
 
-def remarks(spec: Spec, collected: Collected, found: metrics.Metrics) -> list[Finding]:
+def remarks(spec: Spec, collected: Collected, found: Gathered) -> list[Finding]:
     """What the user of a program that ended well should know of its outputs, and would else find out too late."""
     remarks = []
     if not any(file.role != "ignored" for file in collected.files):
@@ -190,9 +185,12 @@ def remarks(spec: Spec, collected: Collected, found: metrics.Metrics) -> list[Fi
         advice = "`workdir: /outputs` keeps what a script writes beside itself; what it wrote in /code is gone"
         remarks.append(_warning("outputs", "a file that counts in /outputs", "none",
                                 advice if beside else "only what the program writes there is kept"))  # fmt: skip
-    if found.unreadable:
-        remarks.append(_warning("metrics", "one JSON object a line", f"{found.unreadable} lines that are none",
+    if found.tally.unreadable:
+        remarks.append(_warning("metrics", "one JSON object a line", f"{found.tally.unreadable} lines that are none",
                                 "write numbers, NaN and Infinity as JSON"))  # fmt: skip
+    if found.tally.left_out:
+        remarks.append(_warning("metrics", f"at most {MOST_SERIES} series", f"{found.tally.left_out} values of others",
+                                "values that are not a series each have no name of their own"))  # fmt: skip
     if spec.metrics.stdout and not any(file.path == PRINTED for file in collected.files):
         remarks.append(_warning("metrics.stdout", "a line that matches", "none", "look at the log, and at the pattern"))
     return remarks
@@ -218,7 +216,8 @@ def _proof_findings(ended: Ended) -> list[Finding]:
     return found
 
 
-def _blob(path: Path) -> Blob:
+def blob_of(path: Path) -> Blob:
+    """A file by its content."""
     with path.open("rb") as stream:
         digest, size = Digest.of_stream(stream)
     return Blob(digest=digest, size=size)

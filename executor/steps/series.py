@@ -41,12 +41,24 @@ class Gathered:
         """The last value of each series."""
         return {name: one.final for name, one in self.series.items()}
 
+    @property
+    def lowest(self) -> dict[str, float]:
+        """The smallest value of each series that has one."""
+        return {name: one.lowest for name, one in self.series.items() if one.lowest is not None}
+
+    @property
+    def highest(self) -> dict[str, float]:
+        """The largest value, likewise."""
+        return {name: one.highest for name, one in self.series.items() if one.highest is not None}
+
 
 def gather_series(files: Sequence[OutputFile], folder: Path, target: Path) -> Gathered:
-    """Write the series of a run's outputs, which lie in `folder`, to the table `target`."""
-    tally = Tally()
+    """Write the series of a run's outputs, which lie in `folder`, to the table `target`; none when nothing has any."""
+    tally, found = Tally(), [*sources(files)]
+    if not found:
+        return Gathered({}, tally)
     with target.open("wb") as sink, SeriesWriter(sink, tally) as writer:
-        for source in sources(files):
+        for source in found:
             taken = frozenset(writer.series)
             for path in source.paths:
                 with (folder / path).open("rb") as stream:

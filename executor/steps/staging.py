@@ -18,14 +18,15 @@ from pydantic import ValidationError
 from executor.engine.outputs import OutputLimits, collect
 from executor.engine.redact import NO_SECRETS, Secrets
 from executor.errors import CorruptObject, NotFound
-from executor.evidence.record import Record
-from executor.facts import Fact
+from executor.evidence.record import Blob, Record
+from executor.facts import Fact, OutputFile
 from executor.spec.canonical import Digest, sealed, unsealed
 from executor.spec.globs import role_of
 from executor.spec.model import Spec
 from executor.spec.scalars import DigestField
-from executor.steps.recorded import Beside, Ended, completed, drafted, read_metrics, with_printed
+from executor.steps.recorded import Beside, Ended, blob_of, completed, drafted, with_printed
 from executor.steps.secrets import cleaned, leaks
+from executor.steps.series import gather_series
 from executor.steps.site import Site
 from executor.steps.workspace import Workspace, remove_tree
 from executor.store.transfer import in_threads, sync_folder, write_whole
@@ -100,9 +101,13 @@ def listed(staged: Staged, space: Workspace, secrets: Secrets = NO_SECRETS) -> S
         _empty(space.staging)
         collected = collect(space.outputs, space.staging, lambda path: role_of(path, spec.outputs), LIMITS)
         collected = with_printed(collected, space)
-        files = {space.staging / file.path: file for file in collected.files}
+        files: dict[Path, OutputFile | Blob] = {space.staging / file.path: file for file in collected.files}
+        table = space.folder / "series.parquet"
+        numbers = gather_series(collected.files, space.staging, table)
+        series = blob_of(table) if numbers.series else None
+        files |= {table: series} if series else {}
         on_disk(files)
-        record = completed(staged.record, spec, collected, read_metrics(collected.files, space))
+        record = completed(staged.record, spec, collected, numbers, series)
         known = secrets.known(spec.secrets)
         told = leaks(collected.files, space.staging, known)
         record = cleaned(record.model_copy(update={"findings": (*record.findings, *told)}), known)

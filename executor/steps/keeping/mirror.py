@@ -23,6 +23,7 @@ from executor.steps.keeping.sweeping import wait_for_sweep
 from executor.steps.prepare import counter
 from executor.steps.site import Site
 from executor.store import layout
+from executor.store.changes import announce
 from executor.store.interface import Store
 from executor.store.transfer import in_threads
 
@@ -159,6 +160,8 @@ class _Mirror:
         run = layout.run(item.attempt.spec_hash)
         names = [name for name in ("provenance.json", "diagnosis.json") if name in item.attempt.objects]
         keys = [f"{run}/spec.json", *(f"{item.base}/{name}" for name in (*names, "record.json"))]
+        if self._target.stat(keys[-1]) is None:
+            announce(self._target, item.attempt.spec_hash, item.attempt.name, self._site.now())
         if all(self._document(key) for key in keys):
             with self._counting:
                 self._done.attempts += 1

@@ -48,10 +48,9 @@ class Uses:
 
 def uses(record: Record) -> Uses:
     """What an attempt needs by its record."""
-    named = {"log": record.log, "code": record.code, "trace": record.trace, "operations": record.operations}
-    named |= {f"manifest of data {name}": blob for name, blob in record.manifests.items()}
+    named = record.beside | {f"manifest of data {name}": blob for name, blob in record.manifests.items()}
     direct = [Need(file.digest, file.size, f"output {file.path}") for file in record.outputs]
-    direct += [Need(blob.digest, blob.size, role) for role, blob in named.items() if blob]
+    direct += [Need(blob.digest, blob.size, role) for role, blob in named.items()]
     return Uses(record.spec_hash, record.attempt, tuple(direct))
 
 

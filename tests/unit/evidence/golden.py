@@ -19,7 +19,9 @@ def golden() -> Record:
     again = record(
         file("model.pt", "1"), file("metrics.jsonl", "3", "metrics"), file("tb/events", "4", "ignored"),
         attempt="20260102T120000Z-00000001", metrics={"loss": 0.1, "nan": float("nan"), "inf": float("inf")},
-        log=Blob(digest=Digest.of(b"log"), size=3), code=Blob(digest=Digest.of(b"code"), size=4),
+        lowest={"loss": 0.05}, highest={"loss": 1.5, "inf": float("inf")},
+        series=Blob(digest=Digest.of(b"table"), size=5), log=Blob(digest=Digest.of(b"log"), size=3),
+        code=Blob(digest=Digest.of(b"code"), size=4),
         manifests={"digits": Blob(digest=Digest.of(b"tree"), size=4)}, allowed=("cpu_model",), rerun=True,
         refused_outputs={"link": "a symbolic link"}, unreadable_metrics=1,
         findings=(Finding(field="memory", expected="a", observed="b", severity="refuse", advice="c", allowed=True),),

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from executor.engine.outputs import Collected, Refused
-from executor.evidence.metrics import Metrics
+from executor.evidence.record import Blob
+from executor.evidence.series import Series, Tally
 from executor.facts import Outcome
+from executor.spec.canonical import Digest
 from executor.steps.recorded import (
     NOTHING,
     PRINTED,
@@ -15,11 +17,11 @@ from executor.steps.recorded import (
     completed,
     drafted,
     hints_of,
-    read_metrics,
     remarks,
     status_of,
     with_printed,
 )
+from executor.steps.series import Gathered
 from executor.steps.workspace import Workspace
 from tests.fakes import NOON
 from tests.unit.evidence.samples import file
@@ -68,7 +70,6 @@ def test_what_was_found_in_the_log_is_an_output_and_counts(space: Workspace) -> 
     space.printed.write_text('{"loss": 2.0}\n')
     (found,) = with_printed(NOTHING, space).files
     assert (found.path, found.role, found.size) == (PRINTED, "metrics", 14)
-    assert read_metrics((found,), space).final == {"loss": 2.0}
 
 
 def test_nothing_found_is_no_output(space: Workspace) -> None:
@@ -81,21 +82,14 @@ def test_a_file_of_that_name_that_the_program_left_stays(space: Workspace) -> No
     assert with_printed(own, space) == own
 
 
-def test_metrics_of_all_files_count(space: Workspace) -> None:
-    (space.staging / "metrics.jsonl").write_text('{"loss": 1, "acc": 0.5}\noops\n')
-    (space.staging / PRINTED).write_text('{"loss": 2.0}\n')
-    found = read_metrics((file("metrics.jsonl", "", "metrics"), file(PRINTED, "", "metrics")), space)
-    assert (found.final, found.unreadable) == ({"loss": 2.0, "acc": 0.5}, 1)
-
-
 def test_a_user_is_told_what_would_be_found_out_too_late() -> None:
     spec = a_spec(metrics={"stdout": r"^loss (?P<loss>\S+)"})
     ignored = Collected((file("tb/x", "1", "ignored"),), ())
-    assert [remark.field for remark in remarks(spec, ignored, Metrics(unreadable=2))] == [
+    assert [remark.field for remark in remarks(spec, ignored, Gathered({}, Tally(unreadable=2)))] == [
         "outputs", "metrics", "metrics.stdout",
     ]  # fmt: skip
     whole = Collected((file("model.pt", "1"), file(PRINTED, "1", "metrics")), ())
-    assert remarks(spec, whole, Metrics()) == []
+    assert remarks(spec, whole, Gathered({}, Tally())) == []
 
 
 def test_a_draft_becomes_a_record_with_its_outputs(world: World) -> None:
@@ -106,7 +100,11 @@ def test_a_draft_becomes_a_record_with_its_outputs(world: World) -> None:
     assert (draft.status, draft.outputs, draft.trace, draft.code) == ("succeeded", (), None, None)
     assert draft.log is not None
     refused = Collected((file("model.pt", "1"),), (Refused("link", "a symbolic link"),))
-    record = completed(draft, a_spec(), refused, Metrics({"loss": 1.0}, unreadable=2))
+    loss = Series(points=2, final=1.0, last_step=1, lowest=0.5, lowest_step=0, highest=1.0, highest_step=1)
+    table = Blob(digest=Digest.of(b"table"), size=5)
+    record = completed(draft, a_spec(), refused, Gathered({"loss": loss}, Tally(2, left_out=3)), table)
     assert (record.status, record.metrics, record.unreadable_metrics) == ("failed", {"loss": 1.0}, 2)
     assert record.refused_outputs == {"link": "a symbolic link"}
-    assert [one.field for one in record.findings if one not in draft.findings] == ["metrics"]
+    assert (record.lowest, record.highest, record.series) == ({"loss": 0.5}, {"loss": 1.0}, table)
+    assert table.digest in record.blobs()
+    assert [one.field for one in record.findings if one not in draft.findings] == ["metrics", "metrics"]

@@ -74,5 +74,6 @@ def test_what_cannot_be_read_is_counted_over_all_files(tmp_path: Path) -> None:
     assert gathered(tmp_path, *files).tally.unreadable == 2
 
 
-def test_a_run_without_numbers_has_an_empty_table(tmp_path: Path) -> None:
-    assert gathered(tmp_path).series == {}
+def test_a_run_without_numbers_has_no_table(tmp_path: Path) -> None:
+    assert gather_series((file(tmp_path, "model.pt", b"1"),), tmp_path, tmp_path / "table").series == {}
+    assert not (tmp_path / "table").exists()
