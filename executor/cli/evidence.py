@@ -97,7 +97,7 @@ def diff_command(one: str, other: str, store: str | None, as_json: bool) -> int:
     from executor.steps.difference import difference
 
     place = open_store(store)
-    left, right = _named(place, one), _named(place, other)
+    left, right = named(place, one), named(place, other)
     found = difference(place, left, right)
     comparison = found.comparison.model_dump(mode="json")
     view = {"comparison": comparison, "divergence": comparison["divergence"]}
@@ -118,7 +118,8 @@ def _short(record: Record) -> dict[str, Any]:
     return {"spec_hash": record.spec_hash.hex, "attempt": record.attempt, "name": record.hints.name}
 
 
-def _named(place: Store, text: str) -> Record:
+def named(place: Store, text: str) -> Record:
+    """The record that HASH (the one that answers for it) or HASH/ATTEMPT names; raises `NotFound`, `UsageError`."""
     from executor.cli.wiring import find_run
     from executor.steps.history import finished, read
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from executor.cli.output import emit, number, plain, say, shared, show, table
+from executor.cli.listing import (
+    Asked,
+    answer,
+    asking,
+    cell,
+    ended,
+    library_of,
+    plain_row,
+    run_table,
+    tell,
+    told_names,
+    told_problems,
+)
+from executor.cli.output import emit, number, say, shared, show, table
 from executor.errors import NotFound, count
 
 if TYPE_CHECKING:
     from executor.steps.finding.indexing import Library
     from executor.steps.finding.leaderboard import Place
-    from executor.store.view import View
 
 F = TypeVar("F", bound=Callable[..., Any])
-ALWAYS = ("name", "created", "status", "verdict", "runtime_s")
-"""What `find` tells of each run when no columns are named."""
-EXIT_CORRUPT = 5
 
 
 def limit_option(most: int) -> Callable[[F], F]:
@@ -34,49 +40,27 @@ def limit_option(most: int) -> Callable[[F], F]:
 
 @click.command("find")
 @click.argument("expression", metavar="[EXPR]", default="")
-@click.option("--sort", metavar="NAME", default="", help="Order by what runs have there; the newest first by default.")
-@click.option("--ascending", is_flag=True, help="The lowest first; the highest comes first by default.")
-@click.option("--columns", metavar="A,B", default="", help="Tell these of each run; `all` tells everything.")
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout.")
 @click.option("--names", "only_names", is_flag=True, help="List the names that can be asked for instead.")
-@limit_option(50)
+@asking
 @shared
-def find_command(
-    expression: str, sort: str, ascending: bool, columns: str, as_csv: bool, only_names: bool, limit: int,
-    store: str | None, as_json: bool,
-) -> int:  # fmt: skip
+def find_command(expression: str, only_names: bool, store: str | None, as_json: bool, **words: Any) -> int:
     """Find the runs of which EXPR is true, such as "accuracy >= 0.9 and params.optimizer == 'adam'".
 
     Comparisons are ==, !=, <, <=, >, >=, ~ (a regular expression), in (1, 2), not in; they are joined by and, or, not
     and parentheses. Texts stand in quotes. `created > 7d` is the last seven days. A run that lacks a value is found by
     `== null` alone.
     """
-    from executor.cli.wiring import now
-    from executor.evidence.grammar import parse
-    from executor.steps.finding.search import find
-
-    parse(expression)  # what cannot be read needs no store
+    asked = Asked(expression, **words)
+    asked.parsed()
     library = library_of(store)
     if only_names:
         return _list_names(library, as_json=as_json)
-    found = library.ask(
-        lambda view: find(view, expression, now(), sort=sort, ascending=ascending, limit=limit,
-                          show=_chosen(columns, view) or ALWAYS)
-    )  # fmt: skip
-    shown = tuple(dict.fromkeys((*found.columns, *(() if columns else found.used))))
+    found, _ = answer(library, asked, as_json=as_json)
     if as_json:
-        emit({"total": found.total, "runs": [_plain(row, shown) for row in found.rows]})
-    elif as_csv:
-        click.echo(_csv(found.rows, shown), nl=False)
-    elif not found.rows:
-        say(f"no run is found in {library.store.url}" if expression else f"no runs in {library.store.url} yet")
+        emit({"total": found.total, "runs": [plain_row(row, told_names(found, asked)) for row in found.rows]})
     else:
-        shown = tuple(name for name in shown if name != "spec")
-        show(table([(row["spec"][:12], *(_cell(name, row.get(name)) for name in shown)) for row in found.rows],
-                   ("SPEC", *map(_head, shown))))  # fmt: skip
-    if found.total > len(found.rows):
-        say(f"{len(found.rows)} of {count(found.total, 'run')}; --limit shows more")
-    return told_problems(library)
+        tell(library, found, asked)
+    return ended(library, found)
 
 
 @click.command("best")
@@ -138,10 +122,9 @@ def claim_command(claim: str, limit: int, store: str | None, as_json: bool) -> i
     shown = (name, *SHOWN)
     if as_json:
         emit({"metric": name, "low": found.claim.low, "high": found.claim.high, "total": found.total,
-              "runs": [_plain(row, shown) for row in found.rows]})  # fmt: skip
+              "runs": [plain_row(row, shown) for row in found.rows]})  # fmt: skip
     else:
-        show(table([(row["spec"][:12], *(_cell(one, row.get(one)) for one in shown)) for row in found.rows],
-                   ("SPEC", *map(_head, shown))))  # fmt: skip
+        show(run_table(found.rows, shown))
         say(f"{count(found.total, 'run')} with {name} from {number(found.claim.low)} to {number(found.claim.high)}")
     return told_problems(library)
 
@@ -176,36 +159,6 @@ def history_command(file: Path, store: str | None, as_json: bool) -> int:
     return told_problems(library)
 
 
-# What they share ---------------------------------------------------------------------------------------------------
-
-
-def library_of(store: str | None) -> Library:
-    """The store that was named, with its index on this machine."""
-    from executor.cli import wiring
-    from executor.steps.finding.indexing import Library
-
-    return Library.of(wiring.store(store), wiring.home(), say)
-
-
-def told_problems(library: Library) -> int:
-    """Say which records no answer counts; the exit code."""
-    problems = library.problems()
-    for one in problems[:5]:
-        say(f"executor: {one.problem}")
-    if len(problems) > 5:
-        say(f"executor: … and {count(len(problems) - 5, 'more record')} that cannot be read")
-    return EXIT_CORRUPT if problems else 0
-
-
-def _chosen(text: str, view: View) -> tuple[str, ...]:
-    from executor.evidence.row import FIELDS
-    from executor.steps.finding.search import askable
-
-    if text == "all":
-        return (*FIELDS, *askable(view))
-    return tuple(name for name in text.split(",") if name)
-
-
 def _list_names(library: Library, *, as_json: bool) -> int:
     from executor.evidence.row import FIELDS
     from executor.steps.finding.search import askable
@@ -219,58 +172,8 @@ def _list_names(library: Library, *, as_json: bool) -> int:
     return told_problems(library)
 
 
-def _plain(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A row as JSON holds it: NaN and infinity are texts, moments are ISO."""
-    found = {"spec_hash": row["spec"], "attempt": row["attempt"]}
-    return found | {name: _value(name, row.get(name)) for name in names if name not in ("spec", "attempt")}
-
-
-def _value(name: str, value: Any) -> Any:
-    from executor.evidence.row import FIELDS, moment
-
-    if name in FIELDS and FIELDS[name].kind == "time" and value is not None:
-        return moment(value).isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
-    return value
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if name == "created":
-        return str(_value(name, value))[:16].replace("T", " ")
-    if name == "runtime_s":
-        return f"{value:.1f} s"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _head(name: str) -> str:
-    return {"created": "WHEN (UTC)", "runtime_s": "TIME"}.get(name, name.upper() if "." not in name else name)
-
-
-def _csv(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """A line for each run, `spec` and `attempt` first; no cell begins with what a spreadsheet would run."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [name for name in names if name not in ("spec", "attempt")]
-    writer.writerow(["spec", "attempt", *map(_safe, names)])
-    for row in rows:
-        cells = (_value(name, row.get(name)) for name in names)
-        writer.writerow([row["spec"], row["attempt"], *map(_safe, cells)])
-    return text.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return plain(value) if isinstance(value, str) else json.dumps(value) if isinstance(value, list | bool) else value
-
-
 def _place(place: Place, metric: str) -> dict[str, Any]:
-    run = _plain(place.run, [name for name in place.run if name != metric])
+    run = plain_row(place.run, [name for name in place.run if name != metric])
     return {"value": place.value, **run, "runs": place.runs, "seeds": place.seeds,
             "over_seeds": json.loads(place.over_seeds.model_dump_json()), "verdicts": dict(place.verdicts)}  # fmt: skip
 
@@ -278,8 +181,8 @@ def _place(place: Place, metric: str) -> dict[str, Any]:
 def _line(place: Place) -> tuple[str, ...]:
     run, over = place.run, place.over_seeds
     mean = f"{over.mean:.6g}" + (f" ± {over.half_width:.2g}" if over.half_width is not None else "")
-    return (number(place.value), run["spec"][:12], run["name"], run.get("submitter", run["host"]),
-            _cell("created", run["created"]), str(place.seeds), mean if place.seeds > 1 else "",
+    return (number(place.value), run["spec"][:12], run["name"], cell("submitter", run.get("submitter", run["host"])),
+            cell("created", run["created"]), str(place.seeds), mean if place.seeds > 1 else "",
             _reproduced(place.verdicts))  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from executor.cli import output
-from executor.cli.finding import library_of, told_problems
+from executor.cli.listing import library_of, told_problems
 from executor.cli.output import emit, shared, show
 from executor.errors import count
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import codecs
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from executor.cli import output
-from executor.cli.details import asked, attempts, kept, listed
-from executor.cli.output import emit, say, shared, show
-from executor.errors import CorruptObject, NotFound, count
+from executor.cli import details, output
+from executor.cli.listing import Asked, answer, asking, ended, library_of, plain_row, tell, told_names
+from executor.cli.output import emit, shared, show
+from executor.errors import NotFound, count
 
 if TYPE_CHECKING:
     from executor.evidence.record import Record
@@ -23,36 +24,32 @@ if TYPE_CHECKING:
 attempt_option = click.option(
     "--attempt", metavar="ID", help="This attempt; the reference, or else the last, by default."
 )
+_WHOLE = ("outputs", "refused_outputs", "findings", "prediction", "proof")
+"""What is told of the attempt that is shown, and not of the others."""
 FOLLOW_S = 0.5
 """Seconds between two looks for new log segments."""
 
 
 @click.command("ls")
+@click.option("--where", metavar="EXPR", default="", help="Only runs of which this is true, as in `find`.")
+@asking
 @shared
-def ls_command(store: str | None, as_json: bool) -> int:
-    """List every attempt of every run, the newest first."""
-    from executor.cli.wiring import store as open_store
+def ls_command(where: str, store: str | None, as_json: bool, **words: Any) -> int:
+    """List the attempts of all runs, the newest first."""
     from executor.evidence.record import view
-    from executor.steps.history import records
 
-    place = open_store(store)
-    found, problem = [], None
-    for spec_hash in place.spec_hashes():
-        try:
-            found += records(place, spec_hash)
-        except CorruptObject as error:  # one wrong record does not hide the others
-            say(f"executor: {error.message}")
-            problem = error
-    found.sort(key=lambda record: record.created, reverse=True)
-    views = [view(record, cached=False, store=place.attempt_url(record.spec_hash, record.attempt), outputs=False)
-             for record in found]  # fmt: skip
-    if as_json:
-        emit(views)
-    elif not views:
-        say(f"no runs in {place.url} yet")
+    asked = Asked(where, **words)
+    asked.parsed()
+    library, whole = library_of(store), as_json and not asked.columns
+    found, records = answer(library, asked, as_json=as_json, whole=whole)
+    if whole:
+        emit([view(one, cached=False, store=library.store.attempt_url(one.spec_hash, one.attempt), outputs=False)
+              for one in records])  # fmt: skip
+    elif as_json:
+        emit([plain_row(row, told_names(found, asked)) for row in found.rows])
     else:
-        show(listed(views))
-    return problem.exit_code if problem else 0
+        tell(library, found, asked)
+    return ended(library, found, lost=len(found.rows) - len(records) if whole else 0)
 
 
 @click.command("show")
@@ -60,49 +57,45 @@ def ls_command(store: str | None, as_json: bool) -> int:
 @attempt_option
 @shared
 def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json: bool) -> int:
-    """Show run HASH: how its attempts agree, and one of them whole."""
-    from executor.cli.runs import summary
+    """Show run HASH on one screen: one attempt whole, and how all of them agree."""
     from executor.cli.wiring import find_run
     from executor.cli.wiring import store as open_store
-    from executor.evidence.record import agreement, view
     from executor.steps.history import records
-    from executor.steps.keeping.archiving import archived
 
     place = open_store(store)
     found = find_run(place, spec_hash)
     every = records(place, found)
-    record = choose(place, found, every, attempt)
-    same, of = agreement(every)
-    diagnosis = place.diagnosis(found, record.attempt)
-    document = view(record, cached=False, store=place.attempt_url(found, record.attempt)) | {
-        "spec": record.spec,
-        "hints": record.hints.model_dump(mode="json"),
-        "fingerprint": record.fingerprint.model_dump(mode="json"),
-        "log_tail": record.outcome.log_tail,
-        "reference": place.reference(found),
-        "attempts": [view(one, cached=False, store=place.attempt_url(found, one.attempt), outputs=False)
-                     for one in every],
-        "agreement": {"identical": same, "succeeded": of},
-        "archived": [one.model_dump(mode="json") for one in archived(place, record)],
-    }  # fmt: skip
-    if diagnosis is not None:
-        document["divergence"] = json.loads(diagnosis)
+    document = _document(place, choose(place, found, every, attempt), every)
     if as_json:
         emit(document)
-        return 0
-    show(summary(document))
-    show(asked(document["spec"], document["hints"]))
-    if document["archived"]:
-        show(f"  archived  {kept(document['archived'])}")
-    show(f"  attempts  {len(every)}, {f'identical in {same} of {of} that succeeded' if of else 'none succeeded'}")
-    show(attempts([view(one, cached=False, store="") for one in every], document["reference"]))
-    host, engine = record.fingerprint.host, record.fingerprint.engine
-    show(f"  ran on    {host.hostname}: {host.cpu_model}, {', '.join(g.name for g in host.gpus) or 'no GPU'}; "
-         f"{engine.name} {engine.version}")  # fmt: skip
-    if record.status != "succeeded" and record.outcome.log_tail:
-        show("  the last of its log:")
-        show("\n".join(f"  │ {line}" for line in record.outcome.log_tail.splitlines()[-20:]))
+    else:
+        show(details.page(document))
     return 0
+
+
+def _document(place: Store, record: Record, every: Sequence[Record]) -> dict[str, Any]:
+    """All that is known of an attempt, and of the others of its spec."""
+    from executor.cli.wiring import keys
+    from executor.evidence.record import agreement, view
+    from executor.steps.keeping.archiving import archived
+    from executor.steps.signed.attest import standing
+
+    spec_hash, (same, of) = record.spec_hash, agreement(every)
+    signed = standing(record, place.get_record(spec_hash, record.attempt), place, keys().trusted())
+    views = [view(one, cached=False, store=place.attempt_url(spec_hash, one.attempt)) for one in every]
+    whole = record.model_dump(mode="json")
+    document = views[every.index(record)] | {
+        **{name: whole[name] for name in ("spec", "hints", "fingerprint", "lowest", "highest", "allowed", "rerun")},
+        "log_tail": record.outcome.log_tail,
+        "reference": place.reference(spec_hash),
+        "attempts": [{name: value for name, value in one.items() if name not in _WHOLE} for one in views],
+        "agreement": {"identical": same, "succeeded": of},
+        "signature": signed.model_dump(mode="json") | {"why": signed.why},
+        "archived": [one.model_dump(mode="json") for one in archived(place, record)],
+    }
+    if diagnosis := place.diagnosis(spec_hash, record.attempt):
+        document["divergence"] = json.loads(diagnosis)
+    return document
 
 
 @click.command("logs")

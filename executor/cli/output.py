@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from executor.text import cut as cut
+from executor.text import duration as duration
+from executor.text import number as number
+from executor.text import plain as plain
+from executor.text import size as size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,10 +38,12 @@ archive_option = click.option(
     "--archive", metavar="PARTS", default="", callback=_parts,
     help="Keep these too, so that a rerun needs nothing but the store: image, data, or image,data.",
 )  # fmt: skip
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+as_option = click.option(
+    "--as",
+    "who",
+    metavar="NAME",
+    help="Who submits it, a hint in the record: git's user by default.  [env: EXECUTOR_USER]",
 )
-"""Terminal escapes, control characters, and those that turn the direction of text or end a line unseen."""
 
 
 def shared(function: F) -> F:
@@ -57,20 +64,6 @@ def say(text: str) -> None:
 def show(text: str) -> None:
     """A result for people, on stdout."""
     click.echo(plain(text))
-
-
-def plain(text: str) -> str:
-    """Text that others wrote, without escapes, control and direction characters; half a character is spelled out."""
-    return _CONTROL.sub("", text).encode("utf-8", "backslashreplace").decode()
-
-
-def size(count: float) -> str:
-    """Bytes for people, such as `1.4 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
@@ -94,8 +87,3 @@ def findings(found: Sequence[Mapping[str, Any]], *, every: bool = False) -> str:
         if one["advice"] and one["severity"] != "info":
             lines.append(f"      → {one['advice']}")
     return "\n".join(lines)
-
-
-def number(value: float) -> str:
-    """A metric for people: the shortest text that is the same number."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.cli import output
-from executor.cli.output import allow_option, archive_option, emit, say, shared, show
+from executor.cli.output import allow_option, archive_option, as_option, emit, say, shared, show
 from executor.cli.pending import remind
 from executor.cli.sweeps import submit_sweep, sweep_options
 from executor.cli.verdict import MOST_FILES, short, verdict
@@ -57,12 +57,13 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 @single_writer_option
 @archive_option
 @secret_option
+@as_option
 @shared
 def submit_command(
     specs: tuple[Path, ...], locking: bool, sweep_file: Path | None, most: int | None, stop_on_failure: bool,
     force: bool, no_wait: bool, quiet: bool, trace: Level, twin: int | None,
     require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
-    allow: tuple[str, ...], store: str | None, as_json: bool,
+    allow: tuple[str, ...], who: str | None, store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run each SPEC, or every point of a sweep; what is finished is returned from the store at once."""
     from executor.cli.wiring import watched
@@ -72,7 +73,7 @@ def submit_command(
         raise UsageError("what is to run?", advice="name specs, or one sweep with --sweep FILE")
     options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin, wait=not no_wait,
                       require_signed=require_signed, archive=archive)  # fmt: skip
-    with watched(store, quiet=quiet, secrets=secrets) as site:
+    with watched(store, quiet=quiet, secrets=secrets, who=who) as site:
         remind(site.home)
         site.store.single_writer = single_writer
         if sweep_file:
@@ -104,11 +105,12 @@ def submit_command(
 @single_writer_option
 @archive_option
 @secret_option
+@as_option
 @shared
 def rerun_command(
     spec_hash: str, quiet: bool, diagnose: bool, vary: tuple[str, ...], trace: Level, twin: int | None,
     require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
-    allow: tuple[str, ...], store: str | None, as_json: bool,
+    allow: tuple[str, ...], who: str | None, store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the past spec HASH again and compare bit for bit with its reference."""
     from executor.cli.wiring import find_run, watched
@@ -116,7 +118,7 @@ def rerun_command(
     from executor.run import Options, rerun
 
     how = How(trace=trace, varied=variation(vary))
-    with watched(store, quiet=quiet, secrets=secrets) as site:
+    with watched(store, quiet=quiet, secrets=secrets, who=who) as site:
         remind(site.home)
         site.store.single_writer = single_writer
         found = find_run(site.store, spec_hash)

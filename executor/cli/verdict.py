@@ -37,7 +37,7 @@ def divergence(found: Mapping[str, Any]) -> list[str]:
     """Where and why, and what it was concluded from."""
     if "reason" not in found:  # a record of before divergences were looked for
         return []
-    lines = [f"  parted    {_where(found)}"]
+    lines = [f"  parted    {where(found)}"]
     sure = "shown by trying" if found["confirmed"] else "the likeliest of what is known"
     lines.append(f"  because   {found['reason']}  [{found['cause']}, {sure}]")
     lines += [f"    · {line}" for line in found["evidence"][:8]]
@@ -46,7 +46,8 @@ def divergence(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _where(found: Mapping[str, Any]) -> str:
+def where(found: Mapping[str, Any]) -> str:
+    """Where two runs parted, in words."""
     kind = KINDS.get(found["kind"], str(found["kind"]))
     if found["step"] is None:
         return kind

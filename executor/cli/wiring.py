@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -14,7 +17,7 @@ from types import FrameType
 import platformdirs
 
 import executor
-from executor.cli.output import say
+from executor.cli.output import plain, say
 from executor.cli.terminal import Terminal
 from executor.engine.inputs import Fetcher
 from executor.engine.interface import DEFAULT_ADDRESS, Engine
@@ -26,6 +29,9 @@ from executor.steps.site import Reporter, Silent, Site, Stop
 from executor.steps.workspace import Home
 from executor.store import open_store
 from executor.store.interface import Store
+
+MOST_OF_NAME = 200
+"""Characters of who submits that are kept."""
 
 
 def now() -> datetime:
@@ -128,11 +134,37 @@ def fetchers(environment: Mapping[str, str]) -> dict[str, Fetcher]:
     }
 
 
+def submitter(named: str | None = None) -> str:
+    """Who submits: as they say, or as `EXECUTOR_USER`, their git or the machine knows them; one short line."""
+    found = named or os.environ.get("EXECUTOR_USER") or _of_git() or _of_login()
+    return " ".join(plain(found).split())[:MOST_OF_NAME]
+
+
+def _of_git() -> str:
+    """Name and address of git's own user, where there is git and it knows them."""
+    asked = ("git", "config", "--get-regexp", r"^user\.(name|email)$")
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, errors="replace", check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    known = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    name, address = known.get("user.name", ""), known.get("user.email", "")
+    return f"{name} <{address}>" if name and address else name or address
+
+
+def _of_login() -> str:
+    with suppress(OSError, KeyError):  # a container may run under a number without a name
+        return getpass.getuser()
+    return ""
+
+
 @contextmanager
-def watched(url: str | None, *, quiet: bool = False, secrets: Sequence[str] = ()) -> Iterator[Site]:
-    """A site whose run is shown on the terminal, and is stopped by Ctrl-C and SIGTERM."""
+def watched(
+    url: str | None, *, quiet: bool = False, secrets: Sequence[str] = (), who: str | None = None
+) -> Iterator[Site]:  # fmt: skip
+    """A site whose run is shown on the terminal, and is stopped by Ctrl-C and SIGTERM; `who` submits it."""
     with Terminal(quiet=quiet) as terminal:
-        here = site(url, terminal, secrets)
+        here = replace(site(url, terminal, secrets), submitter=submitter(who))
         with _signals(here.stop):
             try:
                 yield here

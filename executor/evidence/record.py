@@ -235,6 +235,7 @@ def view(record: Record, *, cached: bool, store: str, outputs: bool = True) -> d
         "spec_hash": record.spec_hash.hex,
         "experiment_key": record.experiment_key.hex,
         "name": record.hints.name,
+        "submitter": record.hints.submitter,
         "attempt": record.attempt,
         "status": record.status,
         "cached": cached,

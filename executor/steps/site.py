@@ -112,6 +112,8 @@ class Site:
     """How data comes from `s3://` and `https://`, by scheme."""
     version: str
     """Version of this program."""
+    submitter: str = ""
+    """Who submits here, as they say themselves."""
     secrets: Secrets = field(default_factory=Secrets)
     """Values that specs may name."""
     reporter: Reporter = field(default_factory=Silent)

@@ -97,7 +97,7 @@ class World:
             connect=lambda: self.engine, store=self.store, home=Home(root / "home"),
             inside=Path(executor.__file__).parent / "inside", environment=ENV, now=self.now,
             new_attempt=lambda: f"20260101T120000Z-{next(self._attempts):08x}", fetchers={}, version="0",
-            reporter=self.watcher,
+            reporter=self.watcher, submitter="Ada <ada@example.org>",
         )  # fmt: skip
 
     def now(self) -> datetime:

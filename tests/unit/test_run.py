@@ -439,7 +439,8 @@ def test_contents_come_first_then_the_record_then_the_reference(world: World, da
     assert puts[:2] == [layout.intent(record.spec_hash, record.attempt), f"{run}/spec.json"]
     blobs = {layout.blob(digest) for digest in record.blobs()}
     assert blobs <= {*puts[2 : 2 + len(blobs)]}
-    assert puts[-3:] == [f"{attempt}/provenance.json", f"{attempt}/record.json", f"{run}/reference.json"]
+    announced = f"v1/changes/20260101/12/{record.spec_hash.hex}/{record.attempt}"
+    assert puts[-4:] == [f"{attempt}/provenance.json", announced, f"{attempt}/record.json", f"{run}/reference.json"]
     assert f"delete {puts[0]}" in world.store.requests
 
 

@@ -7,13 +7,13 @@ anew; `Damaged` says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from executor.errors import UsageError
+from executor.errors import CorruptObject, NotFound, UsageError
 from executor.evidence.record import Record
 from executor.evidence.row import row
 from executor.facts import OutputFile
@@ -105,6 +105,21 @@ def _near(view: View, claim: Claim) -> tuple[float, ...]:
         places = columns.leading(mask, [(numbers, way)], 1)
         found += [float(value[claim.name]) for value in view.values(places, [claim.name])]
     return tuple(found)
+
+
+def recorded(store: Store, rows: Sequence[Mapping[str, Any]], tell: Callable[[str], None]) -> list[Record]:
+    """The records of these runs; one that is wrong is told and left out. Raises `Damaged` when one is not there."""
+
+    def look(one: Mapping[str, Any]) -> Record | None:
+        try:
+            return read(store, Digest(one["spec"]), one["attempt"])
+        except CorruptObject as error:
+            tell(error.message)
+        except NotFound as error:
+            raise Damaged(error.message) from error
+        return None
+
+    return [record for record in in_threads(look, rows, _AT_ONCE) if record]
 
 
 def confirm(store: Store, rows: Sequence[Mapping[str, Any]], name: str) -> None:

@@ -78,18 +78,20 @@ def compared(view: View, name: str, op: Op, value: Any) -> Mask:
 
 
 def find(
-    view: View, text: str, now: datetime, *, sort: str = "", ascending: bool = False, limit: int = 50,
-    show: Sequence[str] = (),
+    view: View, text: str, now: datetime, *, sort: str = "", ascending: bool = False, limit: int = 50, skip: int = 0,
+    show: Sequence[str] = (), also: Sequence[str] = (),
 ) -> Found:  # fmt: skip
     """The runs that an expression is true of, the newest first or in the order of what they have under `sort`.
 
-    A run without a number there comes last, after those with NaN. Raises `QueryError`.
+    A run without a number there comes last, after those with NaN. `also` are expressions that must be true too, whose
+    names are not told; the first `skip` runs are left out. Raises `QueryError`.
     """
     names = resolver(view, now)
     shown = tuple(names.name(name) for name in show)
     by = names.name(sort) if sort else ""
     mask, used = meant(view, text, now)
-    places = _ordered(view, mask, by, limit, ascending=ascending)
+    mask = reduce(columns.both, (meant(view, one, now)[0] for one in also), mask)
+    places = _ordered(view, mask, by, skip + limit, ascending=ascending)[skip:]
     used = tuple(dict.fromkeys((*used, *([by] if by else []))))
     return Found(shown, told(view, places, (*shown, *used)), columns.total(mask), used)
 

@@ -38,8 +38,7 @@ def test_runs_are_found_and_told_with_what_was_asked_for(run: Run, team: Team) -
     team.ran(0.5)
     ran = run("find", "accuracy >= 0.9 and params.lr == 0.1")
     lines = ran.out.splitlines()
-    assert lines[0].split() == ["SPEC", "NAME", "WHEN", "(UTC)", "STATUS", "VERDICT", "TIME", "metrics.accuracy",
-                                "params.lr"]  # fmt: skip
+    assert lines[0].split() == ["SPEC", "NAME", "WHEN", "(UTC)", "STATUS", "TIME", "metrics.accuracy", "params.lr"]
     assert lines[1].split() == [good.spec_hash.hex[:12], "x", "2026-01-01", "12:00", "succeeded", "0.0", "s", "0.95",
                                 "0.1"]  # fmt: skip
     assert (len(lines), ran.err, ran.code) == (2, "", 0)
@@ -58,9 +57,9 @@ def test_json_has_the_columns_that_were_chosen_and_numbers_that_are_none_as_text
 def test_the_order_and_the_limit_are_the_users(run: Run, team: Team) -> None:
     for seed, accuracy in enumerate((0.3, 0.9, 0.6)):
         team.ran(accuracy, seed=seed)
-    words = ("find", "--columns", "accuracy", "--sort", "accuracy", "--limit", "2")
-    assert [one["metrics.accuracy"] for one in run(*words, "--json").json["runs"]] == [0.9, 0.6]
-    ran = run(*words, "--ascending")
+    words = ("find", "--columns", "accuracy", "--limit", "2", "--sort")
+    assert [one["metrics.accuracy"] for one in run(*words, "-accuracy", "--json").json["runs"]] == [0.9, 0.6]
+    ran = run(*words, "accuracy")
     assert [line.split()[-1] for line in ran.out.splitlines()] == ["metrics.accuracy", "0.3", "0.6"]
     assert ran.err == "2 of 3 runs; --limit shows more\n"
 

@@ -26,8 +26,72 @@ def test_runs_are_listed_the_newest_first_without_outputs(run: Run, wired: World
     assert [one["attempt"] for one in found] == [second.attempt, first.attempt]
     assert all("outputs" not in one and one["store"].endswith(one["attempt"]) for one in found)
     lines = run("ls").out.splitlines()
-    assert lines[0].split() == ["SPEC", "NAME", "WHEN", "(UTC)", "STATUS", "VERDICT", "TIME", "METRICS"]
-    assert lines[2].startswith(f"{HASH[:12]}  digits  2026-01-01 12:00  succeeded")
+    assert lines[0].split() == ["SPEC", "NAME", "WHO", "WHEN", "(UTC)", "STATUS", "TIME"]
+    assert lines[2].startswith(f"{HASH[:12]}  digits  Ada  2026-01-01 12:00  succeeded")
+
+
+def test_runs_that_are_listed_can_be_chosen_ordered_and_told_as_the_user_likes(run: Run, wired: World) -> None:
+    wired.submit(SPEC)
+    wired.program = Program(code=1, outputs={"metrics.jsonl": b'{"acc": 0.25, "loss": 0.123456789}'})
+    wired.submit(a_spec(name="cifar.x", seed=2))
+    wired.program.code = 0
+    wired.submit(a_spec(name="Digits-2", seed=3))
+
+    def seeds(*words: str) -> list[int]:
+        return [one["seed"] for one in run("ls", "--json", "--columns", "seed", *words).json]
+
+    assert seeds() == [3, 2, 1]
+    assert seeds("--limit", "2") == [3, 2]
+    assert seeds("--name", "digits") == [3, 1]
+    assert (seeds("--name", "r.X"), seeds("--name", "s.x"), seeds("--name", "it's\\")) == ([2], [], [])
+    assert seeds("--status", "failed") == [2]
+    assert seeds("--since", "1h", "--sort", "seed") == [1, 2, 3]
+    assert seeds("--since", "2026-01-02") == []
+    assert seeds("--where", "seed > 1", "--sort=-seed") == [3, 2]
+    assert run("ls", "--csv", "--columns", "seed").out.splitlines()[0] == "spec,attempt,seed"
+    lines = run("ls").out.splitlines()
+    assert (lines[0].split()[-1], lines[1].split()[-2:]) == ("METRICS", ["acc=0.25", "loss=0.1235"])
+    assert run("ls", "--limit", "1").err == "1 of 3 runs; --limit shows more\n"
+    assert run("ls", "--name", "nothing").err == "no run is found in memory:\n"
+    assert "created >= yesterday" in run("ls", "--since", "yesterday").err
+
+
+def test_more_metrics_than_fit_are_marked(run: Run, wired: World) -> None:
+    names = (f"a-rather-long-name-{at}" for at in range(9))
+    line = "{" + ", ".join(f'"{name}": {at}.5' for at, name in enumerate(names)) + "}"
+    wired.program = Program(outputs={"metrics.jsonl": line.encode()})
+    wired.submit(a_spec(name="a-name-that-is-much-longer-than-others-are"))
+    _, shown = run("ls").out.splitlines()
+    assert "a-name-that-is-much-lon…  Ada  2026" in shown
+    assert shown.endswith("  a-rather-long-name-0=0.5 …")
+
+
+def test_a_damaged_record_is_named_and_hides_no_other(run: Run, wired: World) -> None:
+    good, bad = wired.submit(SPEC).record, wired.submit(a_spec(seed=2)).record
+    key = f"{layout.attempt(bad.spec_hash, bad.attempt)}/record.json"
+    contents, wired.store.contents[key] = wired.store.contents[key], b"{}"
+    for words in (["ls"], ["ls", "--json"]):
+        ran = run(*words)
+        assert (ran.code, bad.attempt in ran.err, good.attempt[:8] in ran.out or HASH[:12] in ran.out) == (
+            5,
+            True,
+            True,
+        )
+    wired.store.contents[key] = contents
+    assert [one["attempt"] for one in run("ls", "--json").json] == [bad.attempt, good.attempt]
+    wired.store.contents[key] = b"{}"  # damaged after it was indexed: seen once it is read again
+    ran = run("ls", "--json")
+    assert (ran.code, [one["attempt"] for one in ran.json]) == (5, [good.attempt])
+    assert bad.attempt in ran.err
+
+
+def test_a_record_that_is_gone_is_no_longer_listed(run: Run, wired: World) -> None:
+    good, gone = wired.submit(SPEC).record, wired.submit(a_spec(seed=2)).record
+    assert len(run("ls", "--json").json) == 2
+    del wired.store.contents[f"{layout.attempt(gone.spec_hash, gone.attempt)}/record.json"]
+    ran = run("ls", "--json")
+    assert (ran.code, [one["attempt"] for one in ran.json]) == (0, [good.attempt])
+    assert "is made anew" in ran.err
 
 
 def test_show_tells_everything_and_how_attempts_agree(run: Run, wired: World) -> None:
@@ -41,9 +105,9 @@ def test_show_tells_everything_and_how_attempts_agree(run: Run, wired: World) ->
     assert (len(document["attempts"]), document["spec"]) == (3, SPEC.identity())
     shown = run("show", HASH).out
     assert "  attempts  3, identical in 2 of 3 that succeeded" in shown
-    assert f"   * {reference.attempt}  succeeded\n" in shown
-    assert "  succeeded  identical\n" in shown
-    assert "  succeeded  different\n       ≠ model.pt\n" in shown
+    assert f"          * {reference.attempt}  succeeded               Ada\n" in shown
+    assert "  succeeded    identical  Ada\n" in shown
+    assert "  succeeded    different  Ada\n              in what was written\n              ≠ model.pt\n" in shown
     assert "node1: AMD EPYC 9654, no GPU; docker 28.2.2" in shown
 
 
@@ -52,7 +116,7 @@ def test_show_takes_an_attempt_and_shows_the_end_of_a_failure(run: Run, wired: W
     wired.program = Program(code=1, prints=b"first\nlast\n")
     failed = wired.rerun(SPEC).record
     shown = run("show", HASH, "--attempt", failed.attempt).out
-    assert shown.endswith("  the last of its log:\n  │ first\n  │ last\n")
+    assert "\n\n  the last of its log:\n  │ first\n  │ last\n\n" in shown
     lost = run("show", HASH, "--attempt", "nothing", "--json")
     assert (lost.code, lost.json["error"]) == (2, "NotFound")
     assert failed.attempt in lost.json["advice"]

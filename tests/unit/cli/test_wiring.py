@@ -151,3 +151,35 @@ def test_a_beginning_that_two_share_asks_for_more(store: MemoryStore) -> None:
 def test_a_run_that_is_not_there_is_not_found(store: MemoryStore) -> None:
     with pytest.raises(NotFound, match="no run of this hash in memory:"):
         wiring.find_run(store, "dddddd")
+
+
+# Who submits -------------------------------------------------------------------------------------------------------
+
+
+def test_who_submits_is_as_they_say_or_as_git_or_the_machine_knows_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    for name, value in {"GIT_CONFIG_GLOBAL": config, "GIT_CONFIG_NOSYSTEM": 1, "LOGNAME": "al"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.delenv("EXECUTOR_USER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert wiring.submitter() == "al"
+    config.write_text("[user]\nname = Ada Lovelace\n")
+    assert wiring.submitter() == "Ada Lovelace"
+    config.write_text("[user]\nname = Ada Lovelace\nemail = ada@example.org\n")
+    assert wiring.submitter() == "Ada Lovelace <ada@example.org>"
+    monkeypatch.setenv("EXECUTOR_USER", "bob")
+    assert wiring.submitter() == "bob"
+    assert wiring.submitter("eve\x1b[31m\n of  two lines") == "eve of two lines"
+    assert len(wiring.submitter("e" * 999)) == wiring.MOST_OF_NAME
+
+
+def test_who_submits_is_nobody_where_nobody_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def unknown() -> str:
+        raise KeyError(4711)
+
+    monkeypatch.setenv("PATH", str(tmp_path))  # there is no git
+    monkeypatch.delenv("EXECUTOR_USER", raising=False)
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert wiring.submitter() == ""

@@ -17,7 +17,7 @@ from tests.unit.evidence.samples import file, record
 PROMISED = {
     "spec_hash", "attempt", "status", "cached", "exit_code", "verdict", "outputs", "metrics", "findings", "runtime_s",
     "store", "experiment_key", "name", "reason", "prediction", "proof", "varied", "created", "refused_outputs",
-    "comparison",
+    "comparison", "submitter",
 }  # fmt: skip
 DETAILS = {"outputs", "refused_outputs", "comparison"}
 """Left out of a list."""

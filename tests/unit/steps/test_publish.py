@@ -70,7 +70,7 @@ def test_the_result_is_safe_here_before_the_store_is_asked_anything(
 
 # What becomes of a request is not known ------------------------------------------------------------------------------
 
-PUTS = ("intent.json", "spec.json", "blobs/", "provenance.json", "record.json", "reference.json")
+PUTS = ("intent.json", "spec.json", "blobs/", "provenance.json", "changes/", "record.json", "reference.json")
 
 
 @pytest.mark.parametrize("key", PUTS)

@@ -17,6 +17,7 @@ from executor.steps.keeping.garbage import collect
 from executor.steps.keeping.mirror import Failure, mirror
 from executor.steps.keeping.sweeping import sweeping as sweep
 from executor.store import layout
+from executor.store.changes import CHANGES, announced
 from tests.fakes import NOON, MemoryStore
 from tests.unit.engine.blobs import FolderBlobs
 from tests.unit.sites import Program, World, a_spec
@@ -69,7 +70,10 @@ def test_everything_is_copied_and_nothing_that_passes(ran: World) -> None:
     assert (done.attempts, done.failures, done.verified) == (3, [], True)
     blobs = {key: data for key, data in target.contents.items() if key.startswith(layout.BLOBS)}
     assert (done.blobs, done.bytes) == (len(blobs), sum(map(len, blobs.values())))
-    assert set(target.contents) == set(evidence(target))
+    told = {f"{one.key.spec}/attempts/{one.key.attempt}" for one in announced(target)}
+    assert told == {key.removeprefix("v1/runs/").removesuffix("/record.json") for key in target.contents
+                    if key.endswith("record.json")}  # fmt: skip
+    assert {key for key in target.contents if not key.startswith(CHANGES)} == set(evidence(target))
     assert audit(replace(ran.site, store=target)).faults == []
 
 
