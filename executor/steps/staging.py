@@ -93,6 +93,7 @@ def listed(staged: Staged, space: Workspace, secrets: Secrets = NO_SECRETS) -> S
     Raises `CorruptObject` when the folder is no longer what the program left.
     """
     if staged.outputs is None:
+        space.copied()
         return staged
     if staged.outputs != (found := _origin(space)):
         raise CorruptObject(str(space.outputs), expected=f"the folder {staged.outputs}", observed=found)
@@ -115,6 +116,7 @@ def listed(staged: Staged, space: Workspace, secrets: Secrets = NO_SECRETS) -> S
         update = {"outputs": None, "record": record, "parcels": (*staged.parcels, *parcels)}
         whole = staged.model_copy(update=update)
         _write(whole, space)
+        space.copied()
     except BaseException:
         _empty(space.staging)
         raise

@@ -35,6 +35,8 @@ RUN_UID = 1000
 """User id of every run inside its container."""
 UNPUBLISHED = "unpublished"
 """File in an attempt's folder that says: finished, not yet in the store, not to be swept."""
+_COPIED = "copied"
+"""File there that says: nothing needs the disk of the outputs any more."""
 PUBLISH = "executor publish --pending"
 """The command that brings such results to the store."""
 _GATE = "gate"
@@ -163,6 +165,10 @@ class Workspace:
         """Have the folder stay."""
         (self.folder / UNPUBLISHED).touch()
 
+    def copied(self) -> None:
+        """All that counts of the outputs has been copied: their disk is no longer needed."""
+        (self.folder / _COPIED).touch()
+
     def drop(self) -> None:
         """Have the folder go."""
         (self.folder / UNPUBLISHED).unlink(missing_ok=True)
@@ -258,10 +264,8 @@ def _leave(space: Workspace, home: Home) -> None:
 
 def _give_back(space: Workspace) -> None:
     """Give back the disk of a result that is kept, once its outputs have been copied."""
-    from executor.steps.staging import read  # which needs all that is below a workspace
-
-    with contextlib.suppress(ExecutorError, OSError):
-        if read(space).outputs is None:
+    if (space.folder / _COPIED).exists():
+        with contextlib.suppress(OSError):
             release(space.work)
 
 
