@@ -66,6 +66,51 @@ def unpack(archive: BinaryIO, commit: str, target: Path) -> None:
         raise _mismatch(commit, f"an archive that cannot be read ({error})") from error
 
 
+@dataclass(frozen=True)
+class Committed:
+    """The files of a commit, read out of its archive one by one; every byte is checked against the commit."""
+
+    objects: _Objects
+    files: Mapping[str, str]
+    """Path to the id of its content: equal ids are equal contents. What a link holds is its target."""
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """What a file holds; none when that is more than `most` bytes."""
+        size, stream = self.objects.open(self.files[path])
+        if size > most:
+            self.objects.close(stream)
+            return None
+        return _read(self.objects, self.files[path], "blob")
+
+
+@contextmanager
+def opened(archive: BinaryIO, commit: str) -> Iterator[Committed]:
+    """Look into the archive (seekable) of a commit; raises `InputMismatch` when it is not the commit's."""
+    try:
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
+            objects = _Tar(tar, {member.name: member for member in tar if member.isreg()})
+            yield Committed(objects, dict(_listed(objects, commit)))
+    except (tarfile.TarError, ValueError, LookupError) as error:
+        raise _mismatch(commit, f"an archive that cannot be read ({error})") from error
+
+
+def _listed(objects: _Objects, commit: str) -> Iterator[tuple[str, str]]:
+    """Path and id of every file of a commit."""
+    folders, seen = [("", _tree_of(_read(objects, commit, "commit")))], 0
+    while folders:
+        path, folder = folders.pop()
+        for mode, name, item in _entries(_read(objects, folder, "tree")):
+            inner, seen = path + os.fsdecode(name), seen + 1
+            if seen > _MAX_ENTRIES or path.count("/") > _MAX_DEPTH:
+                raise _mismatch(commit, "more files than a commit has")
+            if mode == _FOLDER:
+                folders.append((f"{inner}/", item))
+            elif mode == _COMMIT:
+                folders.append((f"{inner}/", _tree_of(_read(objects, item, "commit"))))
+            else:
+                yield inner, item
+
+
 class _Objects(Protocol):
     """Git objects by id, as streams."""
 

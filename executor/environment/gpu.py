@@ -44,6 +44,45 @@ def look(nvml: Any = None) -> GpuReading:
         nvml.nvmlShutdown()
 
 
+@dataclass(frozen=True)
+class GpuUse:
+    """How busy one GPU is at a moment."""
+
+    index: int
+    name: str
+    percent: int | None
+    """Of the last moments, those in which it computed; none where NVML does not say, as in MIG mode."""
+    memory_used: int
+    memory: int
+    """Bytes."""
+
+
+def use(nvml: Any = None) -> list[GpuUse]:
+    """How busy every whole GPU is now; nothing where there is none, or NVML does not answer."""
+    if nvml is None:
+        import pynvml
+
+        nvml = pynvml
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return []
+    try:
+        return [_use(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError:  # one that fell off the bus
+        return []
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _use(nvml: Any, index: int) -> GpuUse:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    rates = _ask(nvml, None, nvml.nvmlDeviceGetUtilizationRates, handle)
+    memory = _ask(nvml, None, nvml.nvmlDeviceGetMemoryInfo, handle)
+    return GpuUse(index, nvml.nvmlDeviceGetName(handle), rates.gpu if rates else None,
+                  memory.used if memory else 0, memory.total if memory else 0)  # fmt: skip
+
+
 def _read(nvml: Any) -> GpuReading:
     gpus: list[GpuFacts] = []
     problems: list[str] = []

@@ -72,7 +72,9 @@ class Seen:
     file: str | None
     """The first file that differs."""
     explanation: Explanation | None = None
-    """What differs in that file."""
+    """What differs in the file that tells most."""
+    explained: str | None = None
+    """Which file that is; the first that differs when none."""
     equal_tensors: bool | None = None
     """Whether all weights that differ as files are equal as tensors; none when that is not known."""
     predicted: str | None = None
@@ -255,7 +257,7 @@ def evidence(seen: Seen) -> Iterator[str]:
     if modules := _modules(seen):
         yield f"loaded modules: {modules[0]} → {modules[1]}"
     if seen.explanation:
-        yield from (f"{seen.file}: {line}" for line in seen.explanation.lines[:3])
+        yield from (f"{seen.explained or seen.file}: {line}" for line in seen.explanation.lines[:3])
     yield from _read_lines(_reads(seen))
     yield from (f"no deterministic implementation: {text}" for text in _undetermined(seen)[:3])
 

@@ -57,7 +57,7 @@ def matrix(records: Iterable[Record]) -> Matrix | None:
         return None
     good.sort(key=lambda one: bool(one.varied))  # a varied attempt is never the reference
     results = [one.result_digest.hex[:12] for one in good]
-    cells = Counter((*_machine(one), result) for one, result in zip(good, results, strict=True))
+    cells = Counter((*machine(one), result) for one, result in zip(good, results, strict=True))
     return Matrix(
         experiment_key=good[0].experiment_key.hex, reference=results[0],
         reproduced=sum(result == results[0] for result in results[1:]), of=len(results) - 1,
@@ -66,7 +66,8 @@ def matrix(records: Iterable[Record]) -> Matrix | None:
     )  # fmt: skip
 
 
-def _machine(record: Record) -> tuple[str, str, str, int, str, str]:
+def machine(record: Record) -> tuple[str, str, str, int, str, str]:
+    """What a run ran on: GPUs, CPU model, instruction set, threads, driver, and what was varied."""
     host, inside = record.fingerprint.host, record.fingerprint.container
     gpus = [gpu.name for gpu in inside.gpus] if inside else []
     asked = record.spec["cpu"]

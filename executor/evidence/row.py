@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from executor.evidence.record import Record
 from executor.spec.canonical import spec_hash
+
+if TYPE_CHECKING:
+    from executor.evidence.record import Record
 
 Value: TypeAlias = "bool | int | float | str | list[Any]"
 """What a row holds under a name; NaN and infinity are numbers, a list is a parameter that is one."""

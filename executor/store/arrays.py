@@ -106,7 +106,7 @@ def nothing(kind: str, length: int) -> Array:
     return pa.nulls(length, KINDS[kind])
 
 
-def value_at(kind: str, part: pa.Array | None, place: int) -> Any:
-    """One value of a part, None when there is none."""
-    value = None if part is None else part[place].as_py()
-    return json.loads(value) if kind == "json" and value is not None else value
+def values(kind: str, part: pa.Array | None, rows: Array) -> list[Any]:
+    """What a part has at these `places`, None where there is nothing; of no part, nothing."""
+    found = [] if part is None else part.take(rows).to_pylist()
+    return [value and json.loads(value) for value in found] if kind == "json" else found

@@ -222,11 +222,12 @@ def _none(part: pa.Array) -> pa.Array:
 def leading(mask: Mask, keys: Sequence[tuple[Parts, str]], limit: int) -> list[int]:
     """Places of the first `limit` rows that are meant, in the order of `keys` (each `ascending` or `descending`).
 
-    Those that are meant must have a first key, no NaN. Parts with the best values are looked at first, and none that
-    cannot hold any of these rows.
+    Those that are meant must have a first key, no NaN. Of equals the order is that of their places, as the last key
+    goes: the first ones stay the first when more are asked for. Parts with the best values are looked at first, and
+    none that cannot hold any of these rows.
     """
     (first, way), last, best = keys[0], None, None
-    order = [(str(number), one) for number, (_, one) in enumerate(keys)]
+    order = [*((str(number), one) for number, (_, one) in enumerate(keys)), ("place", keys[-1][1])]
     as_good = pc.less_equal if way == "ascending" else pc.greater_equal
     for bound, number, start in _by_bound(first, up=way == "ascending"):
         if limit < 1 or (last is not None and not as_good(bound, last).as_py()):

@@ -177,6 +177,7 @@ class Index:
         if version not in (0, wanted):
             raise Damaged(f"it has version {version}, not {wanted}")
         database.execute("PRAGMA secure_delete = OFF")
+        database.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose what came last, which is read again
         if version == wanted:
             return
         database.execute("PRAGMA page_size = 8192")
@@ -203,7 +204,7 @@ def _append(
 ) -> None:  # fmt: skip
     """Write rows from the place `start` on into their blocks; what the last block holds already comes first in it."""
     ids = {(name, kind): number for number, name, kind in database.execute("SELECT id, name, kind FROM name")}
-    for key in added.keys() - ids.keys():
+    for key in sorted(added.keys() - ids.keys(), key=lambda key: (added[key].null_count, key)):  # the commonest first
         ids[key] = int(database.execute("INSERT INTO name (name, kind) VALUES (?, ?)", key).lastrowid or 0)
     kinds = {number: kind for (_, kind), number in ids.items()}
     new = {ids[key]: array for key, array in added.items()}

@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from executor.errors import CorruptObject, NotFound, StoreUnreachable
-from executor.facts import Fact
 from executor.spec.canonical import SPEC_TAG, Digest, sealed, unsealed
 from executor.store import layout
 from executor.store.objects import ObjectStore
@@ -36,7 +36,8 @@ _LIST_FROM = 300
 """From this many blobs on, listing the shards is faster than asking for each."""
 
 
-class StoreCheck(Fact):
+@dataclass(frozen=True)
+class StoreCheck:
     """What a store can do, as tried on it."""
 
     url: str

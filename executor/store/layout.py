@@ -18,6 +18,10 @@ SWEEP, CANDIDATES = f"{GC}/sweep.json", f"{GC}/candidates.json"
 """Who sweeps now, and since when each blob has been known to be of no use."""
 
 
+IMPORTED = "v1/imported"
+"""Runs of other trackers: history, never evidence."""
+
+
 EVIDENCE = ("spec.json", "record.json", "reference.json", "diagnosis.json", "provenance.json")
 """Names of the objects of a run that are written once and never again."""
 
@@ -30,6 +34,16 @@ def is_evidence(key: str) -> bool:
 def image(digest: Digest) -> str:
     """Key that says: an image is wanted for its own sake."""
     return f"{IMAGES}/{digest.hex}"
+
+
+def imported(source: str, name: Digest) -> str:
+    """Key of what another tracker said of a run; `name` is a digest of where it came from."""
+    return f"{IMPORTED}/{source}/{name.hex}/run.json"
+
+
+def imported_series(source: str, name: Digest, digest: Digest) -> str:
+    """Key of every point of such a run."""
+    return f"{IMPORTED}/{source}/{name.hex}/{digest.hex}.parquet"
 
 
 def lease(spec_hash: Digest) -> str:

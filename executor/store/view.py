@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from executor.store import arrays
@@ -87,14 +88,15 @@ class View:
     def values(self, places: Sequence[int], names: Iterable[str]) -> list[dict[str, Any]]:
         """What these runs have under these names, those that they do not have left out; only their blocks are read."""
         rows: list[dict[str, Any]] = [{} for _ in places]
+        wanted: dict[int, list[int]] = {}  # block to the rows that it answers
+        for at, place in enumerate(places):
+            wanted.setdefault(place // BLOCK, []).append(at)
+        blocks = [(number, here, arrays.places([places[at] % BLOCK for at in here])) for number, here in wanted.items()]
         for name in names:
-            kinds = self.names.get(name, {})
-            for row, place in zip(rows, places, strict=True):
-                number, rest = divmod(place, BLOCK)
-                for kind, one in kinds.items():
-                    value = arrays.value_at(kind, self._part(one, number), rest)
+            for (kind, one), (number, here, within) in product(self.names.get(name, {}).items(), blocks):
+                for at, value in zip(here, arrays.values(kind, self._part(one, number), within), strict=False):
                     if value is not None:
-                        row[name] = value
+                        rows[at][name] = value
         return rows
 
     def _part(self, name: int, number: int) -> Array | None:

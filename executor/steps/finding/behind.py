@@ -11,20 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from executor.errors import CorruptObject, NotFound, UsageError
-from executor.evidence.record import Record
 from executor.evidence.row import row
-from executor.facts import OutputFile
 from executor.spec.canonical import Digest
 from executor.steps.finding.search import compared, resolver, told
-from executor.steps.history import read
 from executor.store import columns
 from executor.store.arrays import Damaged
 from executor.store.interface import Store
 from executor.store.transfer import in_threads
 from executor.store.view import View
+
+if TYPE_CHECKING:
+    from executor.evidence.record import Record
+    from executor.facts import OutputFile
 
 _NUMBER = r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<percent>%?)"
 _CLAIM = re.compile(rf"\s*(?P<name>[^\s=](?:[^=]*[^\s=:])?)\s*(?:==?|:)\s*{_NUMBER}\s*")
@@ -107,26 +108,34 @@ def _near(view: View, claim: Claim) -> tuple[float, ...]:
     return tuple(found)
 
 
+def _read(store: Store, spec: str, attempt: str) -> Record:
+    """A record that the index knows of; raises `Damaged` when it is not there, `CorruptObject` when it is wrong."""
+    from executor.steps.history import read  # records take a while to import: not every question reads one
+
+    try:
+        return read(store, Digest(spec), attempt)
+    except NotFound as error:
+        raise Damaged(error.message) from error
+
+
 def recorded(store: Store, rows: Sequence[Mapping[str, Any]], tell: Callable[[str], None]) -> list[Record]:
     """The records of these runs; one that is wrong is told and left out. Raises `Damaged` when one is not there."""
 
     def look(one: Mapping[str, Any]) -> Record | None:
         try:
-            return read(store, Digest(one["spec"]), one["attempt"])
+            return _read(store, one["spec"], one["attempt"])
         except CorruptObject as error:
             tell(error.message)
-        except NotFound as error:
-            raise Damaged(error.message) from error
         return None
 
     return [record for record in in_threads(look, rows, _AT_ONCE) if record]
 
 
 def confirm(store: Store, rows: Sequence[Mapping[str, Any]], name: str) -> None:
-    """Read the records of these runs again; raises `Damaged` when one has another value than its row."""
+    """Read the records of these runs again; raises `Damaged` when one has another value than its row, or is gone."""
 
     def look(one: Mapping[str, Any]) -> None:
-        found = row(read(store, Digest(one["spec"]), one["attempt"])).values.get(name)
+        found = row(_read(store, one["spec"], one["attempt"])).values.get(name)
         if found != one[name]:
             raise Damaged(f"{one['spec'][:12]}/{one['attempt']} has {name} {found}, not {one[name]}")
 
@@ -145,6 +154,6 @@ class Made:
 def made(view: View, store: Store, digest: Digest, limit: int = 50) -> list[Made]:
     """The runs that left a file of this digest, the oldest first; their records say so."""
     keys = view.keys(view.with_file(digest.hex)[:limit])
-    records = in_threads(lambda key: read(store, Digest(key.spec), key.attempt), keys, _AT_ONCE)
+    records = in_threads(lambda key: _read(store, *key), keys, _AT_ONCE)
     found = [Made(record, file) for record in records for file in record.outputs if file.digest == digest]
     return sorted(found, key=lambda one: one.record.created)

@@ -15,9 +15,8 @@ from executor.errors import CorruptObject, DiskFailed, ExecutorError, NotFound, 
 from executor.evidence.row import ROW_VERSION, Row, row
 from executor.log import get_logger
 from executor.spec.canonical import Digest
-from executor.steps.history import read
+from executor.steps.home import Home
 from executor.steps.keeping import inventory
-from executor.steps.workspace import Home
 from executor.store import columns
 from executor.store.arrays import Damaged
 from executor.store.changes import START, Key, announced, earlier
@@ -125,6 +124,8 @@ class Library:
         return new
 
     def _read(self, wanted: tuple[Key, str]) -> Row | Waiting:
+        from executor.steps.history import read  # records take a while to import: only when there is a new one
+
         key, since = wanted
         try:
             found = row(read(self.store, Digest(key.spec), key.attempt))

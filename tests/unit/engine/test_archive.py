@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.engine.archive import pack, unpack
+from executor.engine.archive import opened, pack, unpack
 from executor.errors import InputMismatch, SourceUnreachable, UsageError
 from tests.unit.engine.repos import ENV, commit_all, make_repo, run_git
 
@@ -259,3 +259,59 @@ def test_objects_that_name_each_other_into_billions_of_files_are_refused(
     commit = obj("commit", f"tree {bomb[0]}\ncommitter A <a> 1 +0000\n\n".encode())
     with pytest.raises(InputMismatch, match="cannot be written"):
         unpack(tar_of([*objects, bomb, commit]), commit[0], tmp_path / "code")
+
+
+# looked into without being unpacked ----------------------------------------------------------------------------------
+
+
+def packed(repo: Path, tmp_path: Path) -> tuple[Path, str]:
+    commit, archive = run_git(repo, "rev-parse", "HEAD"), tmp_path / "archive"
+    pack(str(repo), commit, archive, env=ENV)
+    return archive, commit
+
+
+def test_files_are_read_out_of_an_archive_one_by_one(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", a="one\n", b="one\n")
+    (repo / "folder").mkdir()
+    (repo / "folder" / "link").symlink_to("../a")
+    commit_all(repo)
+    archive, commit = packed(repo, tmp_path)
+    with archive.open("rb") as file, opened(file, commit) as found:
+        assert sorted(found.files) == ["a", "b", "folder/link"]
+        assert found.files["a"] == found.files["b"]
+        assert (found.read("a", 4), found.read("a", 3), found.read("folder/link", 9)) == (b"one\n", None, b"../a")
+
+
+def test_files_of_a_submodule_are_among_them(tmp_path: Path) -> None:
+    inner = make_repo(tmp_path / "inner", deep="x")
+    repo = make_repo(tmp_path / "repo", a="one")
+    run_git(repo, "submodule", "add", "--quiet", str(inner), "sub")
+    commit_all(repo)
+    archive, commit = packed(repo, tmp_path)
+    with archive.open("rb") as file, opened(file, commit) as found:
+        assert found.read("sub/deep", 9) == b"x"
+
+
+def test_a_changed_file_and_a_foreign_commit_are_found_out(tmp_path: Path) -> None:
+    archive, commit = packed(make_repo(tmp_path / "repo", a="one one one"), tmp_path)
+    archive.write_bytes(archive.read_bytes().replace(b"one one one", b"two two two"))
+    with archive.open("rb") as file, opened(file, commit) as found, pytest.raises(InputMismatch):
+        found.read("a", 99)
+    with archive.open("rb") as file, pytest.raises(InputMismatch), opened(file, NO_COMMIT):
+        pass
+    with pytest.raises(InputMismatch), opened(io.BytesIO(b"no tar"), commit):
+        pass
+
+
+def test_a_tree_that_names_itself_in_many_ways_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.engine.archive._MAX_ENTRIES", 1000)
+    objects = [obj("blob", b"x")]
+    entries = b"".join(b"100644 %d\0" % at + bytes.fromhex(objects[0][0]) for at in range(10))
+    objects.append(obj("tree", entries))
+    for _ in range(6):
+        inner = bytes.fromhex(objects[-1][0])
+        objects.append(obj("tree", b"".join(b"40000 %d\0" % at + inner for at in range(10))))
+    objects.append(obj("commit", f"tree {objects[-1][0]}\n\n".encode()))
+    content = dict(objects)
+    with pytest.raises(InputMismatch, match="more files"), opened(tar_of(content.items()), objects[-1][0]):
+        pass

@@ -28,6 +28,7 @@ class Device:
     multiprocessors: int | None = None
     processes: int = 0
     lost: bool = False
+    busy: int | None = 0
 
 
 class FakeNvml:
@@ -96,6 +97,9 @@ class FakeNvml:
 
     def nvmlDeviceGetAttributes_v2(self, handle: Device) -> Any:  # noqa: N802
         return self._supported(handle.multiprocessors, lambda count: SimpleNamespace(multiprocessorCount=count))
+
+    def nvmlDeviceGetUtilizationRates(self, handle: Device) -> Any:  # noqa: N802
+        return self._supported(handle.busy, lambda busy: SimpleNamespace(gpu=busy))
 
     def nvmlDeviceGetComputeRunningProcesses_v2(self, handle: Device) -> list[SimpleNamespace]:  # noqa: N802
         return [SimpleNamespace(pid=pid, usedGpuMemory=None) for pid in range(handle.processes)]
@@ -204,3 +208,18 @@ def test_a_real_gpu_has_all_its_facts() -> None:
         assert one.uuid.startswith(("GPU-", "MIG-"))
         assert 0 <= one.memory_used < one.memory
         assert float(one.compute_capability) >= 3.0
+
+
+def test_how_busy_gpus_are() -> None:
+    nvml = FakeNvml(Device(busy=87, used=3 * GIB), Device(busy=None))
+    assert gpu.use(nvml) == [
+        gpu.GpuUse(0, "NVIDIA H200", 87, 3 * GIB, 140 * GIB), gpu.GpuUse(1, "NVIDIA H200", None, GIB, 140 * GIB),
+    ]  # fmt: skip
+    assert nvml.running == 0
+
+
+@pytest.mark.parametrize(
+    "nvml", [FakeNvml(init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), FakeNvml(Device(lost=True))]
+)
+def test_where_nvml_does_not_answer_no_gpu_is_busy(nvml: FakeNvml) -> None:
+    assert gpu.use(nvml) == []

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.store import arrays
-from executor.store.arrays import Damaged, decode, encode, gather, joined, kind_of, nothing, places, value_at
+from executor.store.arrays import Damaged, decode, encode, gather, joined, kind_of, nothing, places, values
 
 VALUES = st.one_of(
     st.booleans(), st.integers(-(2**64), 2**64), st.floats(), st.text(max_size=8), st.lists(st.integers(), max_size=3)
@@ -29,10 +28,10 @@ def test_every_value_has_its_kind(value: object, kind: str) -> None:
 def test_rows_become_columns_and_nothing_is_lost(rows: list[dict[str, Any]]) -> None:
     columns = gather(rows)
     assert all(len(array) == len(rows) and array.null_count < len(rows) for array in columns.values())
-    found = [
-        {name: value for (name, kind), array in columns.items() if (value := value_at(kind, array, at)) is not None}
-        for at in range(len(rows))
-    ]
+    found: list[dict[str, Any]] = [{} for _ in rows]
+    for (name, kind), array in columns.items():
+        for row, value in zip(found, values(kind, array, places(range(len(rows)))), strict=True):
+            row |= {} if value is None else {name: value}
     assert repr([sorted(row.items()) for row in found]) == repr([sorted(row.items()) for row in rows])
 
 
@@ -86,4 +85,4 @@ def test_arrays_are_joined_and_taken_from() -> None:
     whole = joined([words, nothing("text", 2), pa.array(["c"])])
     assert whole.to_pylist() == ["a", "a", "a", "a", "b", None, None, "c"]
     assert whole.take(places([7, 0])).to_pylist() == ["c", "a"]
-    assert arrays.value_at("int", None, 3) is None
+    assert values("int", None, places([3])) == []

@@ -243,3 +243,10 @@ def test_a_file_that_somebody_reads_is_not_deleted_under_their_hands(index: Inde
     thread.join()
     assert not index.path.exists()
     assert rows(index) == []
+
+
+def test_the_commonest_names_come_first(tmp_path: Path) -> None:
+    index = Index(tmp_path / "x.sqlite", 1)
+    index.add(batch_of([a_run(n, rare=n) if n == 3 else a_run(n, usual=n, common=n) for n in range(5)]))
+    names = asked(index, lambda view: list(view.names))
+    assert names == ["attempt", "spec", "common", "usual", "rare"]

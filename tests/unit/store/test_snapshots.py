@@ -6,7 +6,7 @@ import pytest
 
 from executor.errors import NotFound
 from executor.store import snapshots
-from executor.store.arrays import value_at
+from executor.store.arrays import places, values
 from executor.store.changes import START, Key
 from executor.store.index import batch_of
 from executor.store.snapshots import Segment, chain, read, write
@@ -34,9 +34,9 @@ def test_runs_come_back_from_a_segment_as_they_were() -> None:
     assert found.keys == [a_run(number).key for number in (1, 2, 3)]
     assert found.digests == batch(1, 2, 3).digests
     assert found.columns.keys() == batch(1, 2, 3).columns.keys()
-    assert [value_at("int", found.columns["n", "int"], at) for at in range(3)] == [1, 2, 3]
-    assert value_at("json", found.columns["hidden", "json"], 0) == [1, 2]
-    assert math.isnan(value_at("float", found.columns["loss", "float"], 2))
+    assert values("int", found.columns["n", "int"], places(range(3))) == [1, 2, 3]
+    assert values("json", found.columns["hidden", "json"], places([0])) == [[1, 2]]
+    assert math.isnan(values("float", found.columns["loss", "float"], places([2]))[0])
 
 
 def test_a_large_segment_has_several_files(monkeypatch: pytest.MonkeyPatch) -> None:

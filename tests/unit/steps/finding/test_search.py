@@ -145,6 +145,14 @@ def test_an_order_goes_with_an_expression_and_a_limit(index: Index) -> None:
     assert all(one["params.optimizer"] == "adam" and one["metrics.accuracy"] > 0.8 for one in found.rows)
 
 
+@pytest.mark.parametrize("sort", ["", "seed", "rerun", "status", "loss"])
+def test_parts_of_an_answer_join_to_the_whole_also_among_equals(index: Index, sort: str) -> None:
+    whole = attempts(asked(index, sort=sort, limit=120))
+    parts = [attempts(asked(index, sort=sort, limit=7, skip=skip)) for skip in range(0, 120, 7)]
+    assert [one for part in parts for one in part] == whole
+    assert len(set(whole)) == 120
+
+
 def test_columns_are_told_by_their_whole_names(index: Index) -> None:
     found = asked(index, "seed == 3", show=("accuracy", "hidden", "verdict"), limit=100)
     assert found.columns == ("metrics.accuracy", "params.hidden", "verdict")
