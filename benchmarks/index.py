@@ -3,7 +3,7 @@
     python -m benchmarks.index [--runs 1000000] [--only ours,wide,narrow,duckdb] [--folder DIR]
 
 Seconds are medians of seven calls with the files in the page cache; every call opens the index anew. Results go to
-`benchmarks/results/index.json`.
+`benchmarks/results/index.json`; with `--only ours`, what is known of the others stays there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -33,12 +33,13 @@ from executor.evidence.row import ROW_VERSION
 from executor.steps.finding.indexing import Library
 from executor.steps.finding.leaderboard import board
 from executor.steps.finding.search import find
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import Store, open_store, snapshots
 from executor.store.changes import START as FIRST
 from executor.store.changes import announce
 from executor.store.index import Index
 from executor.store.server import Server
+from executor.store.transfer import in_threads
 from executor.store.view import Batch, View
 
 RESULTS = Path(__file__).parent / "results" / "index.json"
@@ -46,6 +47,8 @@ TOGETHER, NEW, NAMES = 50_000, 1_000, 6_000
 """Runs that are added at a time; new runs that are taken in; names of runs that have many."""
 NOW = START + timedelta(days=400)
 UNTIL = f"{NOW:%Y%m%d%H}"
+PLAIN = "import sys; sys.modules['numpy'] = None; from executor.cli.main import main; main()"
+"""The command as it runs where only what it needs is installed: pyarrow imports NumPy when it can."""
 SHOWN = ("name", "status", "created", "metrics.accuracy", "metrics.loss")
 
 
@@ -111,8 +114,8 @@ def large(runs: int, folder: Path) -> tuple[Index, dict[str, float]]:
     return index, {"load_s": load, **answers, "bytes": index.path.stat().st_size}
 
 
-def taken_in(index: Index, store: Store, number: int) -> float:
-    """Seconds until so many runs that are new in the store are in the index."""
+def taken_in(index: Index, store: Store, number: int) -> dict[str, float]:
+    """Seconds until so many runs that are new in the store are in the index, beside those that fetching them takes."""
     fresh = list(records((number + 1) * NEW))[number * NEW :]
 
     def put(run: Any) -> None:
@@ -124,7 +127,9 @@ def taken_in(index: Index, store: Store, number: int) -> float:
     library = Library(store, index, print)
     index.put_note("cursor", f"{START:%Y%m%d/%H}")  # what was made up before is not in the store
     index.put_note("last", "")
-    return seconds(library.refresh)
+    took = seconds(library.refresh)
+    fetched = seconds(in_threads, lambda run: store.get_record(run.spec_hash, run.attempt), fresh, 16)
+    return {"s": took, "fetching_alone_s": fetched, "times": took / fetched}
 
 
 def many_names(names: int, runs: int, seed: int) -> Iterator[Batch]:
@@ -152,6 +157,12 @@ def with_many_names(folder: Path, only: set[str]) -> dict[str, float]:
     return found
 
 
+def runner(home: Path, url: str, variables: Mapping[str, str]) -> Callable[..., Callable[[], object]]:
+    """Makes jobs of command lines, for a home and a store."""
+    environment = {**os.environ, **variables, "EXECUTOR_HOME": str(home), "EXECUTOR_STORE": url}
+    return lambda *words: lambda: subprocess.run(words, check=True, capture_output=True, env=environment)
+
+
 def commands(folder: Path, index: Index) -> dict[str, float]:
     """Whole processes, on a store in a folder and an index of that many runs."""
     store = open_store(f"file:{folder / 'store'}", {})
@@ -159,16 +170,18 @@ def commands(folder: Path, index: Index) -> dict[str, float]:
     library = Library.of(store, Home(home), print)
     library.index.path.parent.mkdir(parents=True)
     shutil.copy(index.path, library.index.path)
-    environment = {**os.environ, "EXECUTOR_HOME": str(home), "EXECUTOR_STORE": store.url}
-    executor = [sys.executable, "-m", "executor"]
-
-    def run(*words: str) -> Callable[[], object]:
-        return lambda: subprocess.run([*executor, *words], check=True, capture_output=True, env=environment)
-
+    run, executor = runner(home, store.url, {}), (sys.executable, "-m", "executor")
+    adam = "accuracy >= 0.9 and params.optimizer == 'adam'"
+    words = {"ls": ("ls",), "find": ("find", adam), "sorted": ("ls", "--sort=-accuracy"),
+             "best": ("best", "accuracy", "--where", "name ~ '^family'")}  # fmt: skip
     return {
-        "python_s": median(lambda: subprocess.run([sys.executable, "-c", ""], check=True)),
-        "help_s": median(run("--help")),
-        "find_command_s": median(run("find", "accuracy >= 0.9 and params.optimizer == 'adam'")),
+        "python_s": median(run(sys.executable, "-c", "")),
+        "import_pyarrow_s": median(run(sys.executable, "-c", "import pyarrow.compute")),
+        "help_s": median(run(*executor, "--help")),
+        **{f"{name}_s": median(run(*executor, *asked)) for name, asked in words.items()},
+        **{
+            f"{name}_without_numpy_s": median(run(sys.executable, "-c", PLAIN, *asked)) for name, asked in words.items()
+        },
     }
 
 
@@ -187,13 +200,15 @@ def main() -> None:
         found: dict[str, Any] = {"runs": given.runs, "ours": answers}
         place = f"file:{folder / 'store'}"
         (folder / "store").mkdir()
-        found["taking_in_1000_from_a_folder_s"] = taken_in(index, open_store(place, {}), 0)
+        found["taking_in_1000_from_a_folder"] = taken_in(index, open_store(place, {}), 0)
         found["commands"] = commands(folder, index)
         server = Server(folder / "server")
         info = server.start()
         try:
             bucket = open_store(info.url, info.env)
-            found["taking_in_1000_from_s3_s"] = taken_in(Index(index.path, ROW_VERSION), bucket, 1)
+            found["taking_in_1000_from_s3"] = taken_in(Index(index.path, ROW_VERSION), bucket, 1)
+            listed = runner(folder / "home-s3", info.url, info.env)(sys.executable, "-m", "executor", "ls")
+            found["commands"]["ls_of_1000_on_s3_s"] = median(listed)
             with index.view() as view:
                 batch = view.batch(range(view.count))
             found["snapshot_write_s"] = seconds(snapshots.write, bucket, batch, FIRST, UNTIL, ROW_VERSION)
@@ -203,9 +218,11 @@ def main() -> None:
         finally:
             server.stop()
         print(json.dumps(found), flush=True)
-        found["names"] = with_many_names(folder, only)
-        found["others"] = measured(given.runs, folder, only)
-    RESULTS.write_text(json.dumps(_rounded(found), indent=1) + "\n")
+        if len(only) > 1:
+            found["names"] = with_many_names(folder, only)
+            found["others"] = measured(given.runs, folder, only)
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps({**before, **_rounded(found)}, indent=1) + "\n")
     print(RESULTS.read_text())
 
 

@@ -124,7 +124,7 @@ def claim_command(claim: str, limit: int, store: str | None, as_json: bool) -> i
         emit({"metric": name, "low": found.claim.low, "high": found.claim.high, "total": found.total,
               "runs": [plain_row(row, shown) for row in found.rows]})  # fmt: skip
     else:
-        show(run_table(found.rows, shown))
+        show(run_table([{**row, name: number(row[name])} for row in found.rows], shown))
         say(f"{count(found.total, 'run')} with {name} from {number(found.claim.low)} to {number(found.claim.high)}")
     return told_problems(library)
 
@@ -147,15 +147,15 @@ def history_command(file: Path, store: str | None, as_json: bool) -> int:
     if as_json:
         emit({"file": str(file), "digest": str(digest), "runs": [
             {"spec_hash": one.record.spec_hash.hex, "attempt": one.record.attempt, "name": one.record.hints.name,
-             "status": one.record.status, "path": one.file.path, "role": one.file.role,
-             "created": one.record.created.isoformat(),
+             "submitter": one.record.hints.submitter, "status": one.record.status, "path": one.file.path,
+             "role": one.file.role, "created": one.record.created.isoformat(),
              "store": library.store.attempt_url(one.record.spec_hash, one.record.attempt)} for one in found
         ]})  # fmt: skip
     else:
         show(table([
-            (one.record.spec_hash.hex[:12], one.record.hints.name, one.record.attempt, one.record.status,
-             one.file.path, one.file.role) for one in found
-        ], ("SPEC", "NAME", "ATTEMPT", "STATUS", "PATH", "ROLE")))  # fmt: skip
+            (one.record.spec_hash.hex[:12], one.record.hints.name, cell("submitter", one.record.hints.submitter),
+             one.record.attempt, one.record.status, one.file.path, one.file.role) for one in found
+        ], ("SPEC", "NAME", "WHO", "ATTEMPT", "STATUS", "PATH", "ROLE")))  # fmt: skip
     return told_problems(library)
 
 

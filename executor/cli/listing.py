@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -27,6 +28,8 @@ IN_TABLE = 50
 """Runs of a table when no limit is named; JSON and CSV have them all."""
 WIDTH = 100
 """Columns of a line where nobody looks: a terminal has its own."""
+MOST_METRICS = 100
+"""Metrics that the usual table looks at: those that came first, the commonest of them first."""
 LONGEST, LEAST = 24, 40
 """Characters of a name in the usual table, and those that its metrics have at least."""
 EXIT_CORRUPT = 5
@@ -110,7 +113,8 @@ def _columns(text: str, view: View, *, in_table: bool) -> tuple[str, ...]:
         return (*FIELDS, *askable(view))
     if text:
         return tuple(name for name in text.split(",") if name)
-    return (*ALWAYS, *(name for name in sorted(view.names) if in_table and name.startswith(_METRICS)))
+    metrics = (name for name in view.names if in_table and name.startswith(_METRICS))
+    return (*ALWAYS, *islice(metrics, MOST_METRICS))
 
 
 def tell(library: Library, found: Found, asked: Asked) -> None:

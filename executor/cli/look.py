@@ -14,7 +14,7 @@ import click
 from executor.cli import details, output
 from executor.cli.listing import Asked, answer, asking, ended, library_of, plain_row, tell, told_names
 from executor.cli.output import emit, shared, show
-from executor.errors import NotFound, count
+from executor.errors import count
 
 if TYPE_CHECKING:
     from executor.evidence.record import Record
@@ -36,20 +36,24 @@ FOLLOW_S = 0.5
 @shared
 def ls_command(where: str, store: str | None, as_json: bool, **words: Any) -> int:
     """List the attempts of all runs, the newest first."""
-    from executor.evidence.record import view
-
     asked = Asked(where, **words)
     asked.parsed()
     library, whole = library_of(store), as_json and not asked.columns
     found, records = answer(library, asked, as_json=as_json, whole=whole)
     if whole:
-        emit([view(one, cached=False, store=library.store.attempt_url(one.spec_hash, one.attempt), outputs=False)
-              for one in records])  # fmt: skip
+        emit(_views(library.store, records))
     elif as_json:
         emit([plain_row(row, told_names(found, asked)) for row in found.rows])
     else:
         tell(library, found, asked)
     return ended(library, found, lost=len(found.rows) - len(records) if whole else 0)
+
+
+def _views(place: Store, records: Sequence[Record]) -> list[dict[str, Any]]:
+    from executor.evidence.record import view
+
+    return [view(one, cached=False, store=place.attempt_url(one.spec_hash, one.attempt), outputs=False)
+            for one in records]  # fmt: skip
 
 
 @click.command("show")
@@ -60,7 +64,7 @@ def show_command(spec_hash: str, attempt: str | None, store: str | None, as_json
     """Show run HASH on one screen: one attempt whole, and how all of them agree."""
     from executor.cli.wiring import find_run
     from executor.cli.wiring import store as open_store
-    from executor.steps.history import records
+    from executor.steps.history import choose, records
 
     place = open_store(store)
     found = find_run(place, spec_hash)
@@ -107,7 +111,7 @@ def logs_command(spec_hash: str, follow: bool, attempt: str | None, store: str |
     """Print what run HASH printed; control characters are left out."""
     from executor.cli.wiring import find_run
     from executor.cli.wiring import store as open_store
-    from executor.steps.history import records
+    from executor.steps.history import choose, records
 
     place = open_store(store)
     found = find_run(place, spec_hash)
@@ -155,7 +159,7 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
     from executor.cli.terminal import Terminal
     from executor.cli.wiring import find_run
     from executor.cli.wiring import store as open_store
-    from executor.steps.history import pull, records
+    from executor.steps.history import choose, pull, records
 
     place = open_store(store)
     found = find_run(place, spec_hash)
@@ -168,13 +172,3 @@ def pull_command(spec_hash: str, folder: Path, attempt: str | None, store: str |
     else:
         show(f"{count(len(files), 'file')}, {output.size(sum(file.size for file in files))}, verified, in {folder}")
     return 0
-
-
-def choose(place: Store, spec_hash: Digest, every: list[Record], attempt: str | None) -> Record:
-    """The attempt that was named, or the reference, or the last."""
-    wanted = attempt or place.reference(spec_hash)
-    named = [record for record in every if record.attempt == wanted]
-    if not named and (attempt or not every):
-        there = ", ".join(record.attempt for record in every) or "nothing yet"
-        raise NotFound(f"{spec_hash.hex[:12]}: no attempt {attempt or 'is finished'}", advice=f"there is: {there}")
-    return (named or every)[-1]

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.cli import output
+from executor.cli.notifying import notify_option, tell, webhook
 from executor.cli.output import allow_option, archive_option, as_option, emit, say, shared, show
 from executor.cli.pending import remind
 from executor.cli.sweeps import submit_sweep, sweep_options
 from executor.cli.verdict import MOST_FILES, short, verdict
 from executor.engine.how import LEVELS, How, Level, variation
-from executor.errors import EnvironmentMismatch, UsageError, count
+from executor.errors import EnvironmentMismatch, ExecutorError, count
 
 if TYPE_CHECKING:
     from executor.run import Result
+    from executor.steps.notify import Webhook
 
 trace_option = click.option(
     "--trace", type=click.Choice(LEVELS), default="steps", show_default=True,
@@ -58,31 +60,35 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 @archive_option
 @secret_option
 @as_option
+@notify_option
 @shared
 def submit_command(
     specs: tuple[Path, ...], locking: bool, sweep_file: Path | None, most: int | None, stop_on_failure: bool,
     force: bool, no_wait: bool, quiet: bool, trace: Level, twin: int | None,
     require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
-    allow: tuple[str, ...], who: str | None, store: str | None, as_json: bool,
+    allow: tuple[str, ...], who: str | None, notify: str | None, store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run each SPEC, or every point of a sweep; what is finished is returned from the store at once."""
     from executor.cli.wiring import watched
     from executor.run import Options, submit
+    from executor.telemetry import traced
 
     if bool(specs) == bool(sweep_file):
-        raise UsageError("what is to run?", advice="name specs, or one sweep with --sweep FILE")
+        raise click.UsageError("name specs, or one sweep with --sweep FILE")
     options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin, wait=not no_wait,
                       require_signed=require_signed, archive=archive)  # fmt: skip
+    hook = webhook(notify)
     with watched(store, quiet=quiet, secrets=secrets, who=who) as site:
         remind(site.home)
         site.store.single_writer = single_writer
         if sweep_file:
             return submit_sweep(sweep_file, site, options, locking=locking, most=most,
-                                stop_on_failure=stop_on_failure, as_json=as_json)  # fmt: skip
+                                stop_on_failure=stop_on_failure, hook=hook, as_json=as_json)  # fmt: skip
         ready = [_ready(path, locking, site) for path in specs]
         views = []
         for spec in ready:
-            views.append(_attempted(partial(submit, spec, site, options), spec.hash.hex, as_json=as_json))
+            run = partial(traced, "submit", spec.hash, site.reporter, partial(submit, spec, site, options))
+            views.append(_attempted(run, spec.hash.hex, hook, as_json=as_json))
             if not as_json:
                 show(summary(views[-1]))
             if site.stop.event.is_set():  # a wish that was put off while the run was kept
@@ -106,24 +112,28 @@ def submit_command(
 @archive_option
 @secret_option
 @as_option
+@notify_option
 @shared
 def rerun_command(
     spec_hash: str, quiet: bool, diagnose: bool, vary: tuple[str, ...], trace: Level, twin: int | None,
     require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
-    allow: tuple[str, ...], who: str | None, store: str | None, as_json: bool,
+    allow: tuple[str, ...], who: str | None, notify: str | None, store: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the past spec HASH again and compare bit for bit with its reference."""
     from executor.cli.wiring import find_run, watched
     from executor.diagnose import diagnosed
     from executor.run import Options, rerun
+    from executor.telemetry import traced
 
     how = How(trace=trace, varied=variation(vary))
+    hook = webhook(notify)
     with watched(store, quiet=quiet, secrets=secrets, who=who) as site:
         remind(site.home)
         site.store.single_writer = single_writer
         found = find_run(site.store, spec_hash)
         options = Options(allow=frozenset(allow), how=how, twin=twin, require_signed=require_signed, archive=archive)
-        view = _attempted(partial(rerun, found, site, options), found.hex, as_json=as_json)
+        run = partial(traced, "rerun", found, site.reporter, partial(rerun, found, site, options))
+        view = _attempted(run, found.hex, hook, as_json=as_json)
         if diagnose and view["verdict"] in ("different", "close"):
             view["divergence"] = diagnosed(found, view["attempt"], site, options).model_dump(mode="json")
     if as_json:
@@ -150,16 +160,24 @@ def _view(result: Any) -> dict[str, Any]:
     return view(result.record, cached=result.cached, store=result.url)
 
 
-def _attempted(run: Callable[[], Result], spec_hash: str, *, as_json: bool) -> dict[str, Any]:
+def _attempted(
+    run: Callable[[], Result], spec_hash: str, hook: Webhook | None, *, as_json: bool
+) -> dict[str, Any]:  # fmt: skip
     """The view of an attempt; for machines a refused one has the same fields, for people it is an error."""
+    from executor.steps import notify
+
     try:
-        return _view(run())
-    except EnvironmentMismatch as error:
-        if not as_json:
+        view = _view(run())
+    except ExecutorError as error:
+        tell(hook, partial(notify.failed, spec_hash, error.message))
+        if not as_json or not isinstance(error, EnvironmentMismatch):
             raise
         say(f"executor: {error.message}\n  → {error.advice}")
         nothing = dict.fromkeys(("attempt", "exit_code", "verdict", "runtime_s", "store"))
         return {"spec_hash": spec_hash, "cached": False, "outputs": [], "metrics": {}, **nothing, **error.as_json()}
+    if not view["cached"]:
+        tell(hook, partial(notify.ended, view))
+    return view
 
 
 def _submit_code(view: dict[str, Any]) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from executor.cli import output
+from executor.cli.notifying import tell
 from executor.cli.output import emit, say, show
 from executor.errors import count
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from executor.run import Options
     from executor.spec.model import Spec
     from executor.spec.sweep import SweepFile
+    from executor.steps.notify import Webhook
     from executor.steps.site import Site
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,22 +43,27 @@ def sweep_options(function: F) -> F:
 
 
 def submit_sweep(
-    path: Path, site: Site, options: Options, *, locking: bool, most: int | None, stop_on_failure: bool, as_json: bool
+    path: Path, site: Site, options: Options, *, locking: bool, most: int | None, stop_on_failure: bool,
+    hook: Webhook | None = None, as_json: bool,
 ) -> int:  # fmt: skip
     """Run the sweep in a file; returns the exit code: that of the first run without a result, else 0."""
     from executor.run import submit
     from executor.spec.points import MOST_POINTS, Points
     from executor.spec.sweep import load_sweep
+    from executor.steps import notify
     from executor.steps.sweeps.batch import Batch, sweep
+    from executor.telemetry import traced
 
     file = load_sweep(path)
     points = Points(file, _base(file, path, site, locking=locking))
     points.limit(most or MOST_POINTS)
     batch = Batch(
-        points, submit=lambda spec: submit(spec, site, options), tell=lambda line: say(f"sweep {line}"),
+        points, submit=lambda spec: traced("submit", spec.hash, site.reporter, partial(submit, spec, site, options)),
+        tell=lambda line: say(f"sweep {line}"),
         stopped=site.stop.event.is_set, stop_on_failure=stop_on_failure,
     )  # fmt: skip
     summary = sweep(batch)
+    tell(hook, partial(notify.swept, summary))
     if as_json:
         emit(json.loads(summary.model_dump_json()))
     else:

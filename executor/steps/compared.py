@@ -71,7 +71,7 @@ def see(
     """What is known of two attempts that differ."""
     differing = [file for file in found.files if not file.same]
     first = next((file for file in differing if file.role == "weights"), next(iter(differing), None))
-    weights = [file for file in differing if file.role == "weights"]
+    weights, telling = [file for file in differing if file.role == "weights"], _most_telling(differing)
     alone = len(differing) == len(weights) and all(file.tensors and file.tensors.same for file in weights)
     return Seen(
         parting=part(before, after) if before and after else None,
@@ -79,16 +79,17 @@ def see(
         findings=verify.against_reference(spec, reference.fingerprint, record.fingerprint, frozenset()),
         proofs=(reference.proof, record.proof),
         file=first.path if first else None,
-        explanation=_most_telling(differing),
+        explanation=telling.explanation if telling else None,
+        explained=telling.path if telling else None,
         equal_tensors=alone if weights else None,
         predicted=record.prediction.value if record.prediction else None,
     )
 
 
-def _most_telling(files: Sequence[FileComparison]) -> Explanation | None:
-    """Of the files that differ, the explanation of one whose values do; else the first there is."""
-    told = [file.explanation for file in files if file.explanation]
-    return next((one for one in told if not one.same_values), next(iter(told), None))
+def _most_telling(files: Sequence[FileComparison]) -> FileComparison | None:
+    """Of the files that differ and are explained, one whose values do; else the first there is."""
+    told = [file for file in files if file.explanation]
+    return next((one for one in told if one.explanation and not one.explanation.same_values), next(iter(told), None))
 
 
 def _explained(file: FileComparison, space: Workspace, site: Site) -> Explanation | None:

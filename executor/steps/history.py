@@ -34,6 +34,16 @@ def read_bytes(data: bytes, store: Store, spec_hash: Digest, attempt: str) -> Re
     return record
 
 
+def choose(store: Store, spec_hash: Digest, every: list[Record], attempt: str | None) -> Record:
+    """The attempt that was named, or the reference, or the last; raises `NotFound`."""
+    wanted = attempt or store.reference(spec_hash)
+    named = [record for record in every if record.attempt == wanted]
+    if not named and (attempt or not every):
+        there = ", ".join(record.attempt for record in every) or "nothing yet"
+        raise NotFound(f"{spec_hash.hex[:12]}: no attempt {attempt or 'is finished'}", advice=f"there is: {there}")
+    return (named or every)[-1]
+
+
 def finished(store: Store, spec_hash: Digest) -> Record | None:
     """The result that answers a submit and that reruns are held against.
 

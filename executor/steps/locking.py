@@ -13,7 +13,7 @@ from executor.errors import NotFound, SourceUnreachable, UsageError
 from executor.spec import file
 from executor.spec.canonical import Digest
 from executor.spec.lock import lock
-from executor.spec.model import DraftCode, DraftData, Spec
+from executor.spec.model import Draft, DraftCode, DraftData, Spec
 from executor.spec.scalars import ImageRef
 from executor.spec.tree import scan
 from executor.steps.prepare import counter, hash_cache
@@ -26,12 +26,17 @@ def lock_draft(draft: Path, site: Site) -> Spec:
     """Pin everything that a draft leaves open; the draft and the lock files beside it are no uncommitted changes."""
     # those of other drafts too: what locking one of them wrote must not keep the next from being locked
     own = frozenset({draft.absolute(), *draft.absolute().parent.glob("*.lock.yaml")})
+    return pin(file.load_draft(draft), site, own)
+
+
+def pin(draft: Draft, site: Site, ignore: frozenset[Path] = frozenset()) -> Spec:
+    """The same for a draft that was read; files that are to `ignore` are no uncommitted changes."""
 
     def commit(wanted: DraftCode) -> str:
-        return resolve_commit(wanted.repo, wanted.branch, ignore=own, env=site.environment)
+        return resolve_commit(wanted.repo, wanted.branch, ignore=ignore, env=site.environment)
 
     return lock(
-        file.load_draft(draft),
+        draft,
         image=lambda ref: pin_image(site.engine, ref),
         commit=commit,
         tree=lambda data, name: hash_source(data, name, site),

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from executor.engine.inputs import Fetcher
-from executor.engine.interface import Engine
 from executor.engine.redact import Secrets
 from executor.errors import StoreUnreachable
 from executor.log import get_logger
 from executor.spec.canonical import Digest
-from executor.steps.signed.keys import KeyRing
-from executor.steps.workspace import Home
-from executor.store.interface import Store
+
+if TYPE_CHECKING:  # who only asks what is stored need not wait for these
+    from executor.engine.inputs import Fetcher
+    from executor.engine.interface import Engine
+    from executor.steps.home import Home
+    from executor.steps.signed.keys import KeyRing
+    from executor.store.interface import Store
 
 
 class Reporter(Protocol):
@@ -127,6 +129,8 @@ class Site:
     @cached_property
     def keys(self) -> KeyRing:
         """The key that signs here, and those that are trusted."""
+        from executor.steps.signed.keys import KeyRing
+
         return KeyRing(self.home.keys, self.environment)
 
     @property

@@ -160,7 +160,7 @@ def test_the_history_of_a_file_is_told(run: Run, team: Team, tmp_path: Path) -> 
     path = tmp_path / "found.pt"
     path.write_bytes(b"the weights")
     lines = run("history", path).out.splitlines()
-    assert lines[0].split() == ["SPEC", "NAME", "ATTEMPT", "STATUS", "PATH", "ROLE"]
+    assert lines[0].split() == ["SPEC", "NAME", "WHO", "ATTEMPT", "STATUS", "PATH", "ROLE"]
     assert lines[1].split() == [made.spec_hash.hex[:12], "x", made.attempt, "succeeded", "model.pt", "weights"]
     (found,) = run("history", path, "--json").json["runs"]
     assert (found["spec_hash"], found["path"]) == (made.spec_hash.hex, "model.pt")

@@ -193,7 +193,7 @@ def test_what_cannot_be_copied_whole_is_told_and_is_code_5(run: Run, ran: World,
 
 def test_the_other_store_has_variables_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, str] = {}
-    monkeypatch.setattr(wiring, "open_store", lambda url, env, journal: seen.update(env))
+    monkeypatch.setattr("executor.here.open_store", lambda url, env, journal: seen.update(env))
     for name, value in {"AWS_ACCESS_KEY_ID": "mine", "TO_AWS_ACCESS_KEY_ID": "theirs", "AWS_REGION": "here"}.items():
         monkeypatch.setenv(name, value)
     wiring.other_store("s3://other", "TO_")

@@ -124,6 +124,17 @@ def test_files_that_differ_are_looked_into(world: World) -> None:
     assert not file.explanation.same_values
 
 
+def test_what_is_told_of_a_file_is_told_under_its_name(world: World) -> None:
+    world.program = Program(outputs={"model.pt": b"weights", "metrics.jsonl": b'{"loss": 1}\n'})
+    world.submit(SPEC)
+    world.program = Program(outputs={"model.pt": b"weightz", "metrics.jsonl": b'{"loss": 2}\n'})
+    record = world.rerun(SPEC).record
+    assert record.comparison
+    assert record.comparison.divergence
+    assert record.comparison.divergence.file == "model.pt", "weights come first"
+    assert "metrics.jsonl: line 1, loss: 1 → 2" in record.comparison.divergence.evidence
+
+
 @pytest.mark.parametrize("sizes", [(8, 9), (9, 8)])
 def test_a_file_that_is_too_large_on_either_side_is_not(
     world: World, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int]
