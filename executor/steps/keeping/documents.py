@@ -23,6 +23,7 @@ from executor.store import layout
 
 _RUN = re.compile(rf"{layout.RUNS}/([0-9a-f]{{64}})/(?:attempts/({layout.ATTEMPT.pattern})/)?([a-z]+\.json)")
 _KEY = re.compile(rf"{layout.KEYS}/([0-9a-f]{{64}})\.pem")
+_SERIES = re.compile(rf"{layout.IMPORTED}/[a-z]+/[0-9a-f]{{64}}/([0-9a-f]{{64}})\.parquet")
 _NONE = Digest.of(b"")
 
 
@@ -47,7 +48,9 @@ def parse(key: str, data: bytes) -> Any:
             return read(data, Digest(digits), attempt or "")
         if match := _KEY.fullmatch(key):
             return _public_key(data, match[1])
-        if layout.pinned(key) or key.startswith(f"{layout.IMAGES}/"):
+        if match := _SERIES.fullmatch(key):
+            return _named(data, Digest(match[1]))
+        if layout.pinned(key) or key.startswith((f"{layout.IMAGES}/", f"{layout.IMPORTED}/")):
             return _document(data, need_seal=True)
         if key.startswith(f"{layout.GC}/"):
             return _any(data)
@@ -75,6 +78,12 @@ def _document(data: bytes, *, need_seal: bool = False) -> dict[str, Any]:
     if expected is None and (need_seal or broken):
         raise CorruptObject("", expected="a seal over the whole", observed="none that can be read")
     return found
+
+
+def _named(data: bytes, digest: Digest) -> bytes:
+    if (observed := Digest.of(data)) != digest:
+        raise CorruptObject("", expected=str(digest), observed=str(observed))
+    return data
 
 
 def _spec(data: bytes, run: Digest, _: str) -> dict[str, Any]:

@@ -106,6 +106,8 @@ class _Mirror:
         self._tell = counter(self._site, "copied", total)
         self._site.reporter.stage(f"{count(len(items), 'attempt')}, {total} bytes, to {self._target.url}")
         in_threads(self._document, [one.key for one in self._store.objects(f"{layout.KEYS}/")], _AT_ONCE)
+        if wanted is None:  # history belongs to no run
+            in_threads(self._document, [one.key for one in self._store.objects(f"{layout.IMPORTED}/")], _AT_ONCE)
         self._pins(pinned)
         for start in range(0, len(items), _BATCH):
             self._batch(items[start : start + _BATCH])

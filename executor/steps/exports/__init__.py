@@ -1,0 +1,1 @@
+"""Runs in formats that others read: one module for each."""
