@@ -21,7 +21,7 @@ test-determinism: image
 # every failure that can be injected here, on the real engine and the real S3 server: about an hour
 test-faults: image
 	scripts/packages.sh strace faketime
-	EXECUTOR_TEST_ALL=1 $(BIN)/pytest tests/faults
+	EXECUTOR_TEST_ALL=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal tests/faults
 
 # needs an NVIDIA GPU, its container toolkit and the image torch-cuda
 test-gpu: $(READY) engine

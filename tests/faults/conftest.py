@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +29,9 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "faults.json"
 thorough = pytest.mark.skipif(not ALL, reason="not one of the quick ones: EXECUTOR_TEST_ALL=1 runs it")
 
 
+HookWrapper = Generator[None, pytest.TestReport, pytest.TestReport]
+
+
 @dataclass
 class Row:
     """One row of the table: a test, what it injected, and whether the invariants held."""
@@ -43,40 +46,34 @@ class Row:
         self.faults[fault] = self.faults.get(fault, 0) + times
 
 
-_rows: list[Row] = []
-
-
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Row:
     """The row of this test."""
-    mine = Row(request.node.nodeid.rpartition("/")[2])
-    _rows.append(mine)
-    return mine
+    return Row(request.node.nodeid.rpartition("/")[2])
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Note which tests with a row passed: each ends by checking the invariants."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> HookWrapper:
+    """Note which tests with a row passed: each ends by checking the invariants. A report comes from any process."""
     report = yield
     if call.when == "call" and "row" in getattr(item, "funcargs", {}):
-        item.funcargs["row"].held = report.passed  # type: ignore[attr-defined]
+        row = item.funcargs["row"]  # type: ignore[attr-defined]
+        report.user_properties.append(("fault row", asdict(replace(row, held=report.passed))))
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was injected and what was lost; keep the whole table when everything was tested."""
-    if not _rows:
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    rows = [value for report in reports for name, value in report.user_properties if name == "fault row"]
+    if not rows:
         return
-    total = sum(sum(row.faults.values()) for row in _rows)
-    lost = sum(not row.held for row in _rows)
+    rows.sort(key=lambda row: str(row["test"]))
+    total = sum(sum(row["faults"].values()) for row in rows)
+    lost = sum(not row["held"] for row in rows)
     terminalreporter.write_line(f"{total} faults injected, {lost} lost")
     if ALL:
-        table = {
-            "date": f"{datetime.now(UTC):%Y-%m-%d}",
-            "injected": total,
-            "lost": lost,
-            "rows": [asdict(r) for r in _rows],
-        }
+        table = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "injected": total, "lost": lost, "rows": rows}
         RESULTS.write_text(json.dumps(table, indent=1) + "\n")
 
 
