@@ -103,6 +103,8 @@ def read(path: Path, limit: int = LIMIT) -> dict[str, Any]:
 def _object(data: bytes | None) -> dict[str, Any]:
     try:
         found = json.loads(data) if data is not None else None
+        # half a surrogate pair is in no text that can be stored
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

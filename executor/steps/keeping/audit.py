@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from executor.errors import count
 from executor.evidence.record import Record
 from executor.spec.canonical import CHUNK, Digest
 from executor.steps.keeping import inventory
@@ -22,6 +23,7 @@ from executor.steps.prepare import counter
 from executor.steps.signed.keys import NamedKey
 from executor.steps.site import Site
 from executor.store import layout
+from executor.store.changes import CHANGES
 from executor.store.interface import Store
 from executor.store.objects import Listed
 from executor.store.transfer import Progress, in_threads, look_twice
@@ -166,6 +168,10 @@ def _others(store: Store, found: Audit) -> Keys:
             fault = tried(store, one.key, read, ())
             if fault and fault.kind != "missing":  # a collector's, which works now
                 found.faults.append(fault)
+    for one in store.objects(f"{CHANGES}/"):
+        _count(found, [one])
+        if one.size:
+            found.faults.append(Fault(one.key, "damaged", f"expected nothing, found {count(one.size, 'byte')}"))
     return keys
 
 

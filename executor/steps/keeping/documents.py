@@ -20,6 +20,7 @@ from executor.spec.canonical import SPEC_TAG, Digest, spec_hash, unsealed
 from executor.steps.signed import signing
 from executor.steps.signed.keys import NamedKey
 from executor.store import layout
+from executor.store.changes import CHANGES
 
 _RUN = re.compile(rf"{layout.RUNS}/([0-9a-f]{{64}})/(?:attempts/({layout.ATTEMPT.pattern})/)?([a-z]+\.json)")
 _KEY = re.compile(rf"{layout.KEYS}/([0-9a-f]{{64}})\.pem")
@@ -52,6 +53,8 @@ def parse(key: str, data: bytes) -> Any:
             return _named(data, Digest(match[1]))
         if layout.pinned(key) or key.startswith((f"{layout.IMAGES}/", f"{layout.IMPORTED}/")):
             return _document(data, need_seal=True)
+        if key.startswith(f"{CHANGES}/"):
+            return _empty(data)
         if key.startswith(f"{layout.GC}/"):
             return _any(data)
     except CorruptObject as error:
@@ -78,6 +81,12 @@ def _document(data: bytes, *, need_seal: bool = False) -> dict[str, Any]:
     if expected is None and (need_seal or broken):
         raise CorruptObject("", expected="a seal over the whole", observed="none that can be read")
     return found
+
+
+def _empty(data: bytes) -> bytes:
+    if data:
+        raise CorruptObject("", expected="nothing: the key says all", observed=f"{len(data)} bytes")
+    return data
 
 
 def _named(data: bytes, digest: Digest) -> bytes:

@@ -18,6 +18,7 @@ from executor.steps.keeping.documents import parse, problem
 from executor.steps.keeping.sources import Offer, Source
 from executor.steps.site import Site
 from executor.store import layout
+from executor.store.changes import CHANGES
 from executor.store.interface import Store
 from executor.store.objects import DOCUMENT_LIMIT
 from executor.store.transfer import in_threads
@@ -155,6 +156,8 @@ def _in_the_way(fault: Fault, known: _Known) -> bool:
 
 
 def _candidates(store: Store, fault: Fault, sources: Sequence[Source], known: _Known) -> Iterator[tuple[str, bytes]]:
+    if fault.key.startswith(f"{CHANGES}/"):
+        yield "its key", b""
     for source in sources:
         for data in source.documents(fault.key):
             yield source.name, data
