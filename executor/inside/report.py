@@ -49,13 +49,16 @@ def claim(name: str) -> bool:
     return True
 
 
-def stream(stem: str, suffix: str) -> Any:
-    """A new file for what grows while the run goes on; its name gets a number when there is one of that name."""
+def stream(stem: str, suffix: str, held: int = 1 << 16) -> Any:
+    """A new file for what grows while the run goes on; its name gets a number when there is one of that name.
+
+    So many bytes are held before they are written.
+    """
     number = 0
     while True:
         name = stem + ("-%d" % number if number else "") + suffix
         try:
-            return open(os.path.join(_HOME, "report", name), "xb", buffering=1 << 16)
+            return open(os.path.join(_HOME, "report", name), "xb", buffering=held)
         except FileExistsError:
             number += 1
 

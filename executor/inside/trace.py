@@ -202,7 +202,7 @@ class Trace:
     def _write(self, row: dict[str, Any]) -> None:
         """Hold the row back until its sums are here: on the CPU they are, from a GPU they come while the next runs."""
         if self._file is None:
-            self._file = report.stream("trace-%s" % self.process.name, ".bin")
+            self._file = report.stream("trace-%s" % self.process.name, ".bin", held=10 * ROW.size)  # followed live
             self._stem = os.path.basename(self._file.name)[:-4]
         self._flush()
         waiting = {name: one for name, one in row.items() if isinstance(one, Pending)}

@@ -40,5 +40,6 @@ def lines(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _safe(value: Any) -> Any:
     if isinstance(value, str):
         value = plain(value)
-        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value
+        runs = value[:1] in ("=", "+", "-", "@", "\t") and value != "-Infinity"
+        return f"'{value}" if runs else value
     return json.dumps(value) if isinstance(value, list | bool) else value

@@ -25,5 +25,5 @@ def test_values_are_told_as_json_holds_them() -> None:
     assert cells(x=-1.5, y=math.nan, z=True, u=[1, 2], v=None, created=0) == [
         "-1.5", "NaN", "true", "[1, 2]", "", "1970-01-01T00:00:00+00:00",
     ]  # fmt: skip
-    assert plain_value("x", -math.inf) == "-Infinity"
+    assert cells(x=-math.inf, y=math.inf) == [plain_value("x", -math.inf), "Infinity"] == ["-Infinity", "Infinity"]
     assert cells(name='a,"b"\u202e') == ['a,"b"']
