@@ -6,7 +6,7 @@ READY := .venv/.ready
 NEIGHBOURS := .venv-neighbours/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-determinism test-faults test-gpu check bench bench-diagnosis image engine data fix docs lock clean
+.PHONY: demo test test-determinism test-faults test-gpu check bench bench-diagnosis bench-index image engine data fix docs lock clean
 
 demo: image data
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
@@ -37,6 +37,11 @@ check: $(READY)
 
 bench: image data
 	$(BIN)/python -m benchmarks
+
+# questions at a million runs; the same runs in MLflow
+bench-index: $(READY) $(NEIGHBOURS)
+	$(BIN)/python -m benchmarks.index
+	$(BIN)/python -m benchmarks.neighbours
 
 # faults planted in public scripts: does the report name the step and the cause?
 bench-diagnosis: image

@@ -174,15 +174,15 @@ def commands(folder: Path, index: Index) -> dict[str, float]:
     adam = "accuracy >= 0.9 and params.optimizer == 'adam'"
     words = {"ls": ("ls",), "find": ("find", adam), "sorted": ("ls", "--sort=-accuracy"),
              "best": ("best", "accuracy", "--where", "name ~ '^family'")}  # fmt: skip
-    return {
-        "python_s": median(run(sys.executable, "-c", "")),
-        "import_pyarrow_s": median(run(sys.executable, "-c", "import pyarrow.compute")),
-        "help_s": median(run(*executor, "--help")),
-        **{f"{name}_s": median(run(*executor, *asked)) for name, asked in words.items()},
-        **{
-            f"{name}_without_numpy_s": median(run(sys.executable, "-c", PLAIN, *asked)) for name, asked in words.items()
-        },
+    jobs = {
+        "python_s": run(sys.executable, "-c", ""),
+        "import_pyarrow_s": run(sys.executable, "-c", "import pyarrow.compute"),
+        "help_s": run(*executor, "--help"),
+        **{f"{name}_s": run(*executor, *asked) for name, asked in words.items()},
+        **{f"{name}_without_numpy_s": run(sys.executable, "-c", PLAIN, *asked) for name, asked in words.items()},
     }
+    rounds = [{name: seconds(job) for name, job in jobs.items()} for _ in range(8)][1:]  # in turn
+    return {name: statistics.median([one[name] for one in rounds]) for name in jobs}
 
 
 def main() -> None:

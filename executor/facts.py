@@ -220,8 +220,8 @@ class Outcome(Fact):
 
     @property
     def runtime_s(self) -> float:
-        """Wall time in seconds."""
-        return (self.finished - self.started).total_seconds()
+        """Wall time in seconds; 0 when the engine noted the end of a short program before its beginning."""
+        return max(0.0, (self.finished - self.started).total_seconds())
 
 
 class OutputFile(Fact):

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import index
 from typing import BinaryIO, TypeAlias
 
 from executor.evidence.content.found import Unreadable
@@ -106,7 +107,7 @@ def _scalars(record: bytes) -> Iterator[Scalar]:
     step, time, summaries = 0, float("nan"), list[bytes]()
     for number, content in fields(record):
         if number == _STEP:
-            step = _signed(int(content))
+            step = _signed(content)
         elif number == _WALL_TIME:
             time = _DOUBLE.unpack(bytes(content))[0]
         elif number == _SUMMARY and isinstance(content, bytes):
@@ -131,7 +132,7 @@ def _value(simple: int | bytes | None, tensor: int | bytes | None) -> float | No
     return float(kind[1].unpack(content)[0]) if isinstance(content, bytes) and len(content) == kind[1].size else None
 
 
-def _signed(step: int) -> int:
-    """A step as the 64 bits with a sign that it is."""
-    step &= 2**64 - 1
+def _signed(step: int | bytes) -> int:
+    """A step as the 64 bits with a sign that it is; raises `TypeError` for what is no number."""
+    step = index(step) & 2**64 - 1  # type: ignore[arg-type]  # which bytes are not
     return step - 2**64 if step >= 2**63 else step

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -90,22 +91,27 @@ class LocalStore(Store):
         return Stat(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), version)
 
     def _list(self, prefix: str, *, deep: bool) -> Iterator[Listed]:
-        folder, _, start = prefix.rpartition("/")
+        folder, slash, start = prefix.rpartition("/")
         with self._errors(prefix):
-            yield from self._walk(self._path(folder), start, deep=deep)
+            if self._path(folder).is_dir():
+                yield from self._walk(self._path(folder), f"{folder}{slash}", start, deep=deep)
+            else:
+                self._answer()
 
-    def _walk(self, folder: Path, start: str, *, deep: bool) -> Iterator[Listed]:
-        if not folder.is_dir():
-            self._answer()
-            return
-        for path in sorted(folder.iterdir()):
-            key = path.relative_to(self._root).as_posix()
-            if not path.name.startswith(start) or key == _SCRATCH:
+    def _walk(self, folder: Path, before: str, start: str, *, deep: bool) -> Iterator[Listed]:
+        """What lies in a folder, sorted; `before` is the beginning of the keys there, `start` of the names."""
+        with os.scandir(folder) as entries:
+            found = sorted((entry for entry in entries if entry.name.startswith(start)), key=lambda entry: entry.name)
+        for entry in found:
+            key = before + entry.name
+            if key == _SCRATCH:
                 continue
-            if path.is_dir():
-                yield from self._walk(path, "", deep=True) if deep else (Listed(f"{key}/"),)
-            elif found := self._stat(key):  # else it was removed in the meantime
-                yield Listed(key, found.size, found.modified)
+            with suppress(FileNotFoundError):  # it was removed in the meantime
+                if entry.is_dir():
+                    yield from self._walk(Path(entry), f"{key}/", "", deep=True) if deep else (Listed(f"{key}/"),)
+                else:
+                    seen = entry.stat()
+                    yield Listed(key, seen.st_size, datetime.fromtimestamp(seen.st_mtime, UTC))
 
     def _delete(self, key: str) -> None:
         with self._errors(key):

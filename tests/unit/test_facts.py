@@ -49,3 +49,10 @@ def test_facts_come_back_from_their_json() -> None:
 def test_numbers_that_json_has_not_are_words() -> None:
     seen = ContainerFacts(checked=True, settings={"nan": float("nan"), "more": float("inf")})
     assert '"settings":{"nan":"NaN","more":"Infinity"}' in seen.model_dump_json()
+
+
+def test_a_run_took_no_less_than_no_time() -> None:
+    """An engine may see the end of a short program before it notes the beginning."""
+    later = NOON + timedelta(seconds=1.5)
+    assert Outcome(exit_code=0, started=NOON, finished=later).runtime_s == 1.5
+    assert Outcome(exit_code=0, started=later, finished=NOON).runtime_s == 0

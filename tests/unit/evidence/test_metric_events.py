@@ -122,6 +122,12 @@ def test_any_record_is_read_or_counted(content: bytes) -> None:
     assert tally.unreadable in (0, 1)
 
 
+def test_a_step_of_eight_bytes_is_unreadable() -> None:
+    tally = Tally()
+    assert read(record(b"\x11" + bytes(8)), tally) == {}
+    assert tally.unreadable == 1
+
+
 @given(st.binary(min_size=9, max_size=60))
 def test_the_quick_way_never_reads_more_than_is_there(content: bytes) -> None:
     found = metric_events._usual(b"\x09" + content[:8] + b"\x10" + content[8:])
