@@ -10,38 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.cli import output
-from executor.cli.notifying import notify_option, tell, webhook
-from executor.cli.output import allow_option, archive_option, as_option, emit, say, shared, show
-from executor.cli.pending import remind
+from executor.cli.notifying import tell
+from executor.cli.output import emit, say, show
+from executor.cli.running import Asked, run_options
 from executor.cli.sweeps import submit_sweep, sweep_options
 from executor.cli.verdict import MOST_FILES, short, verdict
-from executor.engine.how import LEVELS, How, Level, variation
 from executor.errors import EnvironmentMismatch, ExecutorError, count
 
 if TYPE_CHECKING:
     from executor.run import Result
     from executor.steps.notify import Webhook
 
-trace_option = click.option(
-    "--trace", type=click.Choice(LEVELS), default="steps", show_default=True,
-    help="What is written down of every optimizer step: nothing, a digest of each kind, each tensor, every operation.",
-)  # fmt: skip
-twin_option = click.option(
-    "--twin", type=click.IntRange(min=1), metavar="STEPS",
-    help="First run this many optimizer steps twice, and go on only if they are equal.",
-)  # fmt: skip
-single_writer_option = click.option(
-    "--single-writer", is_flag=True,
-    help="Nobody else writes to the store: use one that ignores conditional puts.",
-)  # fmt: skip
-signed_option = click.option(
-    "--require-signed", is_flag=True,
-    help="Reuse, and compare with, only what a trusted key has signed.",
-)  # fmt: skip
-secret_option = click.option(
-    "--secret", "secrets", multiple=True, metavar="NAME=FILE",
-    help="Value of a secret that the spec names.  [env: EXECUTOR_SECRET_<NAME>]",
-)  # fmt: skip
 EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
@@ -51,36 +30,19 @@ EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
 @sweep_options
 @click.option("--force", is_flag=True, help="Run again even when the result is in the store.")
 @click.option("--no-wait", is_flag=True, help="Do not wait while another executor runs the spec: end with 7.")
-@click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
-@trace_option
-@twin_option
-@allow_option
-@signed_option
-@single_writer_option
-@archive_option
-@secret_option
-@as_option
-@notify_option
-@shared
+@run_options
 def submit_command(
-    specs: tuple[Path, ...], locking: bool, sweep_file: Path | None, most: int | None, stop_on_failure: bool,
-    force: bool, no_wait: bool, quiet: bool, trace: Level, twin: int | None,
-    require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
-    allow: tuple[str, ...], who: str | None, notify: str | None, store: str | None, as_json: bool,
+    asked: Asked, specs: tuple[Path, ...], locking: bool, sweep_file: Path | None, most: int | None,
+    stop_on_failure: bool, force: bool, no_wait: bool,
 ) -> int:  # fmt: skip
     """Run each SPEC, or every point of a sweep; what is finished is returned from the store at once."""
-    from executor.cli.wiring import watched
-    from executor.run import Options, submit
+    from executor.run import submit
     from executor.telemetry import traced
 
     if bool(specs) == bool(sweep_file):
         raise click.UsageError("name specs, or one sweep with --sweep FILE")
-    options = Options(force=force, allow=frozenset(allow), how=How(trace=trace), twin=twin, wait=not no_wait,
-                      require_signed=require_signed, archive=archive)  # fmt: skip
-    hook = webhook(notify)
-    with watched(store, quiet=quiet, secrets=secrets, who=who) as site:
-        remind(site.home)
-        site.store.single_writer = single_writer
+    options, hook, as_json = asked.options(force=force, wait=not no_wait), asked.hook, asked.as_json
+    with asked.site() as site:
         if sweep_file:
             return submit_sweep(sweep_file, site, options, locking=locking, most=most,
                                 stop_on_failure=stop_on_failure, hook=hook, as_json=as_json)  # fmt: skip
@@ -101,37 +63,19 @@ def submit_command(
 
 @click.command("rerun")
 @click.argument("spec_hash", metavar="HASH")
-@click.option("--quiet", "-q", is_flag=True, help="Neither steps nor the program's log.")
 @click.option("--diagnose", is_flag=True, help="When it differs: run both sides up to there, and try the causes.")
 @click.option("--vary", multiple=True, metavar="NAME=VALUE", help="Change one thing that we set, to see what it does.")
-@trace_option
-@twin_option
-@allow_option
-@signed_option
-@single_writer_option
-@archive_option
-@secret_option
-@as_option
-@notify_option
-@shared
-def rerun_command(
-    spec_hash: str, quiet: bool, diagnose: bool, vary: tuple[str, ...], trace: Level, twin: int | None,
-    require_signed: bool, single_writer: bool, archive: frozenset[str], secrets: tuple[str, ...],
-    allow: tuple[str, ...], who: str | None, notify: str | None, store: str | None, as_json: bool,
-) -> int:  # fmt: skip
+@run_options
+def rerun_command(asked: Asked, spec_hash: str, diagnose: bool, vary: tuple[str, ...]) -> int:
     """Run the past spec HASH again and compare bit for bit with its reference."""
-    from executor.cli.wiring import find_run, watched
+    from executor.cli.wiring import find_run
     from executor.diagnose import diagnosed
-    from executor.run import Options, rerun
+    from executor.run import rerun
     from executor.telemetry import traced
 
-    how = How(trace=trace, varied=variation(vary))
-    hook = webhook(notify)
-    with watched(store, quiet=quiet, secrets=secrets, who=who) as site:
-        remind(site.home)
-        site.store.single_writer = single_writer
+    options, hook, as_json = asked.options(vary=vary), asked.hook, asked.as_json
+    with asked.site() as site:
         found = find_run(site.store, spec_hash)
-        options = Options(allow=frozenset(allow), how=how, twin=twin, require_signed=require_signed, archive=archive)
         run = partial(traced, "rerun", found, site.reporter, partial(rerun, found, site, options))
         view = _attempted(run, found.hex, hook, as_json=as_json)
         if diagnose and view["verdict"] in ("different", "close"):
