@@ -13,6 +13,7 @@ from executor.run import Options, perform
 from executor.spec.canonical import Digest
 from executor.spec.globs import role_of
 from executor.spec.model import Spec
+from executor.steps.history import spec_expected
 from executor.steps.keeping.crosscheck import Fault
 from executor.steps.keeping.repair import Refilled, blobs
 from executor.steps.keeping.sources import Files
@@ -49,7 +50,8 @@ def rerun_lost(
 
 
 def _rerun(site: Site, options: Options, record: Record, faults: Sequence[Fault]) -> list[Refilled]:
-    spec = Spec.of_identity(record.spec, record.hints.model_dump())
+    with spec_expected(site.store, record):
+        spec = Spec.of_identity(record.spec, record.hints.model_dump())
     site.reporter.stage(f"running {spec.name} again")
     quiet = replace(site, reporter=Trying(site.reporter))  # its live log is nobody's
     room = spec.resources.disk

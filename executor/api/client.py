@@ -26,8 +26,10 @@ from executor.store.interface import Store
 
 if TYPE_CHECKING:
     from executor.engine.how import Level
+    from executor.evidence.importance import Importance
     from executor.run import Result
     from executor.spec.model import Spec
+    from executor.steps.finding.indexing import Library
     from executor.steps.finding.leaderboard import Per, Place
     from executor.store.view import View
 
@@ -137,7 +139,8 @@ class Client:
     ) -> Table:  # fmt: skip
         """The leaderboard of a metric over all successful runs, each number read again from its record.
 
-        `mean` and `half_width` are over the `seeds` of a line; `reproduced` says what reruns of its spec gave.
+        `mean` and `half_width` are over the `seeds` of a line; `reproduced` says what reruns of its spec gave. The
+        parameters in which the lines differ are columns.
         """
         from executor.steps.finding.leaderboard import best
 
@@ -145,8 +148,21 @@ class Client:
             view, self.store, metric, here.now(), where=where, per=per, lowest=lowest, limit=limit
         ))  # fmt: skip
         rows = [_line(place, board.metric) for place in board.places]
-        told = (board.metric, "name", "submitter", "created", "seeds", "mean", "half_width", "reproduced")
+        told = (board.metric, *board.varying, "name", "submitter", "created", "seeds", "mean", "half_width",
+                "reproduced")  # fmt: skip
         return _table(told, rows, len(rows))
+
+    def importance(self, metric: str, *, where: str = "", seed: int = 0) -> Importance:
+        """Which parameters a metric depends on; its `problem` says why nothing is told of them.
+
+        Raises `QueryError`, and `UsageError` without scikit-learn.
+        """
+        from executor.steps.finding.importance import importance
+
+        library = self._library()
+        found = importance(library, metric, here.now(), where, seed)
+        self._tell_problems(library)
+        return found
 
     def claim(self, text: str, limit: int = 20) -> Table:
         """The runs that stand behind a number that somebody quotes, such as `"accuracy=0.91"`; empty when none does."""
@@ -182,13 +198,19 @@ class Client:
 
     def _ask(self, question: Callable[[View], T]) -> T:
         """Put a question to the index of all runs; records that cannot be read are told."""
-        from executor.steps.finding.indexing import Library
-
-        library = Library.of(self.store, self.home, self.tell)
+        library = self._library()
         answer = library.ask(question)
+        self._tell_problems(library)
+        return answer
+
+    def _tell_problems(self, library: Library) -> None:
         for one in library.problems():
             self.tell(one.problem)
-        return answer
+
+    def _library(self) -> Library:
+        from executor.steps.finding.indexing import Library
+
+        return Library.of(self.store, self.home, self.tell)
 
     @contextmanager
     def _site(self, submitter: str | None) -> Iterator[Site]:

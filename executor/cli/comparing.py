@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -192,6 +193,8 @@ def _explained(found: Importance) -> Iterator[str]:
         yield f"  left out: {', '.join(f'{number} {why}' for why, number in found.left_out.items())}"
     if found.problem:
         yield f"  {found.problem}"
+        if found.runs > 1:
+            yield f"  → `executor best {shlex.quote(found.metric)} --per config` has the best of them side by side"
     else:
         rows = [(one.name, _bar(one.total.mean), _share(one.total), _share(one.alone), _share(one.impurity))
                 for one in found.parameters]  # fmt: skip

@@ -129,7 +129,8 @@ def named(place: Store, text: str) -> Record:
         return read(place, found, attempt)
     record = finished(place, found)
     if record is None:
-        raise NotFound(f"{text}: no attempt has succeeded", advice="name one that failed as HASH/ATTEMPT")
+        failed = max(place.attempts(found), default="ATTEMPT")
+        raise NotFound(f"{text}: no attempt has succeeded", advice=f"name one that failed, as in {digits}/{failed}")
     return record
 
 

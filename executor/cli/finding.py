@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from executor.cli.listing import (
+    LONGEST,
     Asked,
     answer,
     asking,
@@ -22,12 +23,12 @@ from executor.cli.listing import (
     told_names,
     told_problems,
 )
-from executor.cli.output import emit, number, say, shared, show, table
+from executor.cli.output import cut, emit, number, say, shared, show, table
 from executor.errors import NotFound, count
 
 if TYPE_CHECKING:
     from executor.steps.finding.indexing import Library
-    from executor.steps.finding.leaderboard import Place
+    from executor.steps.finding.leaderboard import Board, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +76,7 @@ def find_command(expression: str, only_names: bool, store: str | None, as_json: 
 def best_command(
     metric: str, lowest: bool, where: str, per: str, per_experiment: bool, limit: int, store: str | None, as_json: bool
 ) -> int:  # fmt: skip
-    """The leaderboard of METRIC over all successful runs: value, who, spec, seeds, and whether reruns agree."""
+    """The leaderboard of METRIC over all successful runs: value, who, spec, seeds, whether reruns agree, parameters."""
     from executor.cli.wiring import now
     from executor.evidence.grammar import parse
     from executor.steps.finding.leaderboard import PER, best
@@ -93,8 +94,12 @@ def best_command(
         say(f"no successful run in {library.store.url} has {metric}")
     else:
         head = (board.metric.partition(".")[2].upper() or board.metric.upper(), "SPEC", "NAME", "WHO", "WHEN (UTC)",
-                "SEEDS", "MEAN", "REPRODUCED")  # fmt: skip
-        show(table([_line(place) for place in board.places], head))
+                "SEEDS", "MEAN", "REPRODUCED", "PARAMETERS")  # fmt: skip
+        rows = [(*_line(place), _parameters(place, board)) for place in board.places]
+        told = len(head) if board.varying else -1
+        show(table([row[:told] for row in rows], head[:told]))
+        if len(rows) == limit < board.runs:
+            say(f"the best {limit} of {count(board.runs, 'run')}; --limit shows more")
     return told_problems(library)
 
 
@@ -117,8 +122,10 @@ def claim_command(claim: str, limit: int, store: str | None, as_json: bool) -> i
     name = found.claim.name
     if not found.total:
         near = f"; the nearest are {' and '.join(map(number, found.near))}" if found.near else ""
+        percent = found.claim.number > 1 and max(found.near, default=2) <= 1
         raise NotFound(f"no run in {library.store.url} stands behind {claim}{near}",
-                       advice="a number without a record does not count: ask for its spec hash")  # fmt: skip
+                       advice=f"per cent are written so: {claim}%" if percent else
+                       "a number without a record does not count: ask for its spec hash")  # fmt: skip
     shown = (name, *SHOWN)
     if as_json:
         emit({"metric": name, "low": found.claim.low, "high": found.claim.high, "total": found.total,
@@ -184,6 +191,13 @@ def _line(place: Place) -> tuple[str, ...]:
     return (number(place.value), run["spec"][:12], run["name"], cell("submitter", run.get("submitter", run["host"])),
             cell("created", run["created"]), str(place.seeds), mean if place.seeds > 1 else "",
             _reproduced(place.verdicts))  # fmt: skip
+
+
+def _parameters(place: Place, board: Board) -> str:
+    """Those in which the lines differ."""
+    from executor.evidence.summary import label
+
+    return cut(label({name: place.run[name] for name in board.varying if name in place.run}), 2 * LONGEST)
 
 
 def _reproduced(verdicts: Mapping[str, int]) -> str:

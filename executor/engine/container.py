@@ -24,7 +24,7 @@ import urllib3.exceptions
 
 from executor.engine.answers import engine_facts, image_facts, registry_error
 from executor.engine.interface import DEFAULT_ADDRESS, Credentials, LogSink, Progress, name_and_tag
-from executor.engine.outcome import at_end, never_started, stopped_by_others, vanished
+from executor.engine.outcome import at_end, began, never_started, stopped_by_others, vanished
 from executor.engine.plan import LABEL, REPORT, Plan
 from executor.engine.pump import LogPump
 from executor.engine.remote import packed, unpack
@@ -150,10 +150,8 @@ class DockerEngine:
         try:
             known = docker.auth.load_config().resolve_authconfig(registry) or {}
         except (docker.errors.DockerException, ValueError) as error:
-            advice = f"docker login {registry}"
-            raise RegistryUnreachable(
-                f"{registry}: what `docker login` left is unusable: {error}", advice=advice
-            ) from error
+            problem = f"{registry}: what `docker login` left is unusable: {error}"
+            raise RegistryUnreachable(problem, advice=f"docker login {registry}") from error
         found = {name.lower(): value or "" for name, value in known.items()}  # each of the two spells them its own way
         refresh = found.get("identitytoken", "")
         user, password = found.get("username", ""), found.get("password", "")
@@ -178,7 +176,7 @@ class DockerEngine:
             self._same_image(container, image)
             with self._border():
                 pump = LogPump(self._api, container, log, (docker.errors.DockerException, *_LOST))
-            problem = self._start(container)
+            problem = self._start(container, pump)
             if problem is not None:
                 return never_started(problem, self._now()), inside
             outcome = self._finish(container, plan.timeout, pump, stop)
@@ -227,12 +225,10 @@ class DockerEngine:
         with self._border():
             taken = self._api.inspect_container(container)["Image"]
         if taken != image.id:
-            raise EnvironmentMismatch(
-                f"image: expected {image.digest} ({image.id}), the engine took {taken}",
-                advice="the image was replaced while the run started; submit again",
-            )
+            problem = f"image: expected {image.digest} ({image.id}), the engine took {taken}"
+            raise EnvironmentMismatch(problem, advice="the image was replaced while the run started; submit again")
 
-    def _start(self, container: str) -> str | None:
+    def _start(self, container: str, pump: LogPump) -> str | None:
         """Start it; the engine's own words when it holds no such program to start."""
         try:
             self._api.start(container)
@@ -243,12 +239,15 @@ class DockerEngine:
             advice = "the engine refused what the run needs; `executor doctor` says what this machine can do"
             raise EngineUnreachable(f"the engine could not start the run: {words}", advice=advice) from error
         except _LOST as error:
-            raise EngineUnreachable(f"{self.address}: lost while starting the run: {_reason(error)}") from error
+            pump.lost.set()  # the answer never came: perhaps it runs
+            state = self._patiently(lambda: self._final_state(container), pump.lost)
+            if state is None or not began(state):
+                raise EngineUnreachable(f"{self.address}: lost while starting the run: {_reason(error)}") from error
         return None
 
     def _finish(self, container: str, timeout: int | None, pump: LogPump, stop: threading.Event) -> Outcome:
         pump.start()
-        ended, lost = threading.Event(), threading.Event()
+        ended, lost = threading.Event(), pump.lost
         threading.Thread(target=self._await_end, args=(container, ended, lost), daemon=True).start()
         deadline = None if timeout is None else time.monotonic() + timeout
         timed_out = interrupted = False

@@ -10,6 +10,8 @@ from typing import Any
 from executor.facts import Outcome
 
 LOST = "the engine was lost while the run went on"
+_NEVER = "0001-01-01T00:00:00"
+"""What the engine says of the start and the end of a container that has none: it did not see them."""
 STOPPED = "someone else stopped the container, or the engine was restarted, while the run went on"
 
 
@@ -36,9 +38,15 @@ def stopped_by_others(state: Mapping[str, Any]) -> Outcome:
     )
 
 
+def began(state: Mapping[str, Any]) -> bool:
+    """Whether the container was ever started."""
+    return not state["StartedAt"].startswith(_NEVER)
+
+
 def at_end(state: Mapping[str, Any], *, timeout: int | None, interrupted: bool) -> Outcome:
     """The container's `State` after its end; `timeout` in seconds when that is what stopped it."""
-    if state.get("Running"):  # the engine was lost, and is back: the end was not seen, and its status is none
+    if state.get("Running") or state["FinishedAt"].startswith(_NEVER):
+        # the engine was lost, and is back: nobody saw the end, and the status 0 that it may show then is none
         started = _when(state["StartedAt"])
         return Outcome(exit_code=None, interrupted=True, reason=LOST, started=started, finished=started)
     oom = bool(state.get("OOMKilled"))

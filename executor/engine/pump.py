@@ -22,6 +22,7 @@ class LogPump(threading.Thread):
 
     def __init__(self, api: Any, container: str, sink: LogSink, errors: tuple[type[Exception], ...]) -> None:
         super().__init__(daemon=True)
+        self.lost = threading.Event()  # whether the engine was ever out of reach
         self._api, self._container, self._sink, self._errors = api, container, sink, errors
         self._seen, self._ended, self._given_up = 0, 0.0, False
         self._stream = api.attach(container, stream=True, logs=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,8 @@ def parse(text: str) -> Expression:
     """Read an expression; an empty one is true of every run. Raises `QueryError`: what is wrong, where, and why."""
     if len(text) > LONGEST:
         raise QueryError(text, LONGEST, f"longer than {LONGEST} characters")
+    if half := re.search("[\ud800-\udfff]", text):  # a byte of the command line that is no UTF-8
+        raise QueryError(text, half.start(), "this is half a character, which no name and no text has")
     return _Parser(text).whole()
 
 
@@ -220,7 +223,8 @@ class _Parser:
             raise self._expected("a regular expression in quotes after `~`")
         pattern = _unquoted(self._take().text)
         try:
-            re.compile(pattern)
+            with warnings.catch_warnings(action="ignore"):  # what Python may read otherwise one day, RE2 reads today
+                re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as error:
             raise QueryError(self._text, token.at, f"not a regular expression: {error}") from None
         return pattern

@@ -56,17 +56,22 @@ def _seeds(value: object) -> int | tuple[int, ...]:
     if type(value) is int:
         if value < 1:
             raise complaint(f"expected how many seeds, or a list of them, found {value}")
-        return value
+        return _few_seeds(value)
     if not isinstance(value, (list, Mapping)):
         raise complaint(f"expected how many seeds, a list of them or a range, found {shown(value)}")
     found = axis(value)
-    if found.count > MOST_TRIALS:
-        raise complaint(f"expected at most {MOST_TRIALS} seeds, found {found.count}")
+    _few_seeds(found.count)
     seeds = tuple(values(found))
     if wrong := [(at, seed) for at, seed in enumerate(seeds) if type(seed) is not int or not 0 <= seed <= MOST_SEED]:
         expected = "expected a whole number from 0 to 2**64-1"
         raise complaints([((at,), f"{expected}, found {shown(seed)}") for at, seed in wrong])
     return seeds
+
+
+def _few_seeds(count: int) -> int:
+    if count > MOST_TRIALS:
+        raise complaint(f"expected at most {MOST_TRIALS} seeds, found {count}")
+    return count
 
 
 def _spec(value: object) -> Spec | str:

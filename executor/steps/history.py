@@ -74,9 +74,20 @@ def _successes(store: Store, spec_hash: Digest) -> Iterator[Record]:
 
 
 def spec_of(store: Store, record: Record) -> Spec:
-    """The spec of a record, from its canonical bytes in the store and the hints beside them."""
-    identity = json.loads(store.get_spec(record.spec_hash))
-    return Spec.of_identity(identity, record.hints.model_dump())
+    """The spec of a record, from its canonical bytes in the store and the hints beside them; raises `CorruptObject`."""
+    data = store.get_spec(record.spec_hash)
+    with spec_expected(store, record):
+        return Spec.of_identity(json.loads(data), record.hints.model_dump())
+
+
+@contextlib.contextmanager
+def spec_expected(store: Store, record: Record) -> Iterator[None]:
+    """Whatever a record that holds no spec raises, as `CorruptObject`: a store can be written to by others."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        where = store.attempt_url(record.spec_hash, record.attempt)
+        raise CorruptObject(where, expected="a record with a spec", observed=type(error).__name__) from error
 
 
 def _answers(store: Store, record: Record) -> bool:

@@ -137,7 +137,10 @@ def _floats(part: pa.Array) -> pa.Array:
 
     def number(word: str) -> float | None:
         value = json.loads(word)
-        return float(value) if isinstance(value, int) else None
+        try:
+            return float(value) if isinstance(value, int) else None
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
 
     words = part.dictionary_encode()
     return pa.array(map(number, words.dictionary.to_pylist()), pa.float64()).take(words.indices)

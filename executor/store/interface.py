@@ -187,7 +187,8 @@ class Store(ObjectStore):
     def _attempts(self, spec_hash: Digest) -> tuple[list[str], list[str]]:
         folder = f"{layout.run(spec_hash)}/attempts/"
         keys = (one.key for one in self._list(folder, deep=False))
-        ids = sorted(key[len(folder) : -1] for key in keys if key.endswith("/"))
+        names = (key[len(folder) : -1] for key in keys if key.endswith("/"))
+        ids = sorted(name for name in names if layout.ATTEMPT.fullmatch(name))  # anybody may put a key there
         sizes = in_threads(lambda name: self._size(f"{folder}{name}/record.json"), ids, 8)
         records = dict(zip(ids, sizes, strict=True))
         return [name for name in ids if records[name] is not None], [name for name in ids if records[name] is None]

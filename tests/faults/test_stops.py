@@ -13,18 +13,18 @@ import pytest
 
 from executor.spec.canonical import Digest
 from tests.faults.conftest import ALL, MakeWorld, Row, thorough
-from tests.faults.test_engine import LONG
+from tests.faults.test_engine import ENDLESS
 from tests.faults.world import make_world
 from tests.integration.site import EXECUTOR, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 PREEMPTION_S = 25
 """Seconds that a spot machine has left when it is told."""
-STUBBORN = LONG.replace("trap 'exit 0' TERM", "trap '' TERM").replace("-lt 80", "-lt 600")
+STUBBORN = ENDLESS.replace("trap 'exit 0' TERM", "trap '' TERM")
 
 
 @pytest.mark.parametrize(
-    "script", [LONG, STUBBORN] if ALL else [LONG], ids=lambda text: "stubborn" if text == STUBBORN else "obeys"
+    "script", [ENDLESS, STUBBORN] if ALL else [ENDLESS], ids=lambda text: "stubborn" if text == STUBBORN else "obeys"
 )
 def test_a_preempted_run_is_recorded_and_another_host_goes_on(script: str, make: MakeWorld, row: Row) -> None:
     world = make(script=script)

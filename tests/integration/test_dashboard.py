@@ -266,6 +266,7 @@ def test_runs_are_chosen_over_pages_and_compared(site: Site, page: Page) -> None
     expect(page.locator("#tray")).to_contain_text("2 chosen")
     page.click("text=Next")
     expect(page.locator(".pager")).to_contain_text("51–100 of 131")
+    page.wait_for_load_state("load")  # before that nothing listens to keys
     page.keyboard.press("j")
     page.keyboard.press("x")
     expect(page.locator("#tray")).to_contain_text("3 chosen")

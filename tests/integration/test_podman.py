@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,7 +48,8 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("podman")
     (folder / "containers.conf").write_text(SETTINGS)
     socket = folder / "socket"
-    podman = [program, f"--root={folder / 'root'}", f"--runroot={folder / 'run'}", "system"]
+    brief = tempfile.mkdtemp(prefix="podman-")  # it takes no path of more than 50 characters
+    podman = [program, f"--root={folder / 'root'}", f"--runroot={brief}", "system"]
     command = [*podman, "service", "--time=0", f"unix://{socket}"]
     environment = {**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")}
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as service:
@@ -59,6 +61,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"unix://{socket}"
         service.terminate()
     subprocess.run([*podman, "reset", "--force"], capture_output=True, check=True, env=environment)
+    shutil.rmtree(brief, ignore_errors=True)
 
 
 def stored(blobs: FolderBlobs, digest: Digest, machine: Machine) -> None:

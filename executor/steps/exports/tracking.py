@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ class Tracking:
         """Every value of a metric."""
         with _mapped(self.url):
             history = self.client.get_metric_history(run, name)
-        return [Point(name, float(one.value), int(one.timestamp), int(one.step)) for one in history]
+            return [Point(name, float(one.value), _int64(one.timestamp), _int64(one.step)) for one in history]
 
     def files(self, run: str, below: str | None = None) -> Iterator[tuple[str, int]]:
         """Path and size of each artifact."""
@@ -148,6 +149,11 @@ def _pages(ask: Any, *words: Any) -> Iterator[Any]:
             return
 
 
+def _int64(number: Any) -> int:
+    """As MLflow's protocol has it; raises `OverflowError` for more, which a file can hold."""
+    return array("q", [int(number)])[0]
+
+
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
@@ -163,6 +169,11 @@ def _mapped(url: str) -> Iterator[None]:
         raise _ours(url, error) from error
     except OSError as error:  # of a folder, or of a connection that its client lets through
         raise Unreachable(f"{url}: {error}", advice="check the address") from error
+    except ExecutorError:
+        raise
+    except Exception as error:  # its client trusts what it reads
+        message = f"{url}: MLflow's client cannot read what is there: {type(error).__name__}: {error}"
+        raise Unreachable(message, advice="look at it with MLflow itself") from error
 
 
 @contextmanager

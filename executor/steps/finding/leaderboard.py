@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from executor.errors import UsageError
 from executor.evidence.interval import Estimate, estimate
+from executor.evidence.versus import ABSENT, kept_apart
 from executor.steps.finding.behind import confirm
 from executor.steps.finding.search import compared, meant, resolver, told
 from executor.store import columns
@@ -26,6 +27,7 @@ Per = Literal["spec", "experiment", "config", "name"]
 PER: tuple[Per, ...] = ("spec", "experiment", "config", "name")
 """What a line of a leaderboard can stand for."""
 _SHOWN = ("name", "submitter", "host", "seed", "gpu", "created", "config", "experiment")
+_MOST_PARAMETERS = 100
 _COUNTS = "status == 'succeeded' and varied == null"
 
 
@@ -57,6 +59,8 @@ class Board:
     """The best first."""
     runs: int
     """How many runs were compared."""
+    varying: tuple[str, ...]
+    """Parameters in which its places differ, of the hundred that came first."""
 
 
 def best(
@@ -87,10 +91,12 @@ def board(
         raise UsageError(f"{name} is no number", advice="`executor find --names` says what is one")
     keys = [(values, "ascending" if lowest else "descending"), (view.column("created").numbers(), "ascending")]
     leaders = _one_each(view, mask, keys, per, limit)
-    rows = told(view, leaders, (name, per, *_SHOWN))
+    parameters = [one for one in view.names if one.startswith("params.")][:_MOST_PARAMETERS]
+    rows = told(view, leaders, (name, per, *_SHOWN, *parameters))
     members = _members(view, mask, values, per, [row[per] for row in rows])
     places = (_place(view, row, name, members[row[per]], lowest=lowest) for row in rows)
-    return Board(name, lowest, tuple(places), total)
+    varying = (one for one in parameters if len({kept_apart(row.get(one, ABSENT)) for row in rows}) > 1)
+    return Board(name, lowest, tuple(places), total, tuple(varying))
 
 
 def _one_each(view: View, mask: Mask, keys: Sequence[tuple[Parts, str]], per: Per, limit: int) -> list[int]:

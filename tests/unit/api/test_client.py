@@ -103,9 +103,10 @@ def test_ctrl_c_is_an_error_of_ours(lab: Client, world: World) -> None:
         return 0
 
     world.engine.program = interrupted
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(errors.Interrupted):
         lab.submit(PLAIN)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_runs_are_found_in_the_order_that_is_asked_for(lab: Client) -> None:
@@ -147,6 +148,7 @@ def test_the_best_runs_and_who_stands_behind_a_number(lab: Client, tmp_path: Pat
     (line,) = lab.best("loss", lowest=True, per="config")
     assert (line["metrics.loss"], line["spec"], line["seeds"]) == (0.25, run.spec_hash, 1)
     assert line["reproduced"] == {"identical": 1}
+    assert lab.importance("loss").problem == "no parameter varies"
     assert lab.claim("loss=0.25")[0]["attempt"] == run.attempt
     assert not lab.claim("loss=0.9")
     (tmp_path / "model").write_bytes(b"weights")

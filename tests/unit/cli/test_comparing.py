@@ -152,5 +152,6 @@ def test_too_few_runs_are_said_in_the_place_of_numbers(run: Run, shop: Shop) -> 
     assert ran.code == 0
     assert "too few runs: 3 of the 20 that 1 varying parameter takes" in ran.out
     assert "left out: 1 did not succeed" in ran.out
+    assert "`executor best metrics.accuracy --per config`" in ran.out
     assert "TOTAL" not in ran.out
     assert run("importance", "nothing").code == run("importance", "accuracy", "--where", "lr =").code == 2

@@ -146,6 +146,7 @@ def test_a_run_that_never_succeeded_must_be_named_whole(run: Run, wired: World) 
     failed = wired.submit(SPEC).record
     lost = run("diff", HASH, HASH, "--json")
     assert (lost.code, lost.json["message"]) == (2, f"{HASH}: no attempt has succeeded")
+    assert lost.json["advice"] == f"name one that failed, as in {HASH}/{failed.attempt}"
     ran = run("diff", f"{HASH}/{failed.attempt}", f"{HASH}/{failed.attempt}", "--json")
     assert (ran.code, ran.json["comparison"]["verdict"]) == (4, "incomparable")
 

@@ -128,6 +128,15 @@ def test_the_leaderboard_says_who_and_how_far_it_is_to_be_trusted(run: Run, team
     assert run("best", "accuracy", "--per", "config").out.splitlines()[1].split()[7:9] == ["0.85", "±"]
 
 
+def test_the_leaderboard_says_in_which_parameters_its_lines_differ(run: Run, team: Team) -> None:
+    team.ran(0.9, lr=0.5)
+    team.ran(0.8)
+    best = run("best", "accuracy")
+    assert [line.split()[-1] for line in best.out.splitlines()] == ["PARAMETERS", "lr=0.5", "lr=0.1"]
+    assert "--limit" not in best.err
+    assert "the best 1 of 2 runs; --limit shows more" in run("best", "accuracy", "--limit", "1").err
+
+
 def test_the_lowest_can_be_the_best_and_some_can_be_left_out(run: Run, team: Team) -> None:
     team.ran(0.9)
     team.ran(0.8, lr=0.5)
@@ -152,6 +161,7 @@ def test_a_claim_that_nothing_stands_behind_fails_and_names_the_nearest(run: Run
     ran = run("claim", "accuracy=0.91")
     assert (ran.code, ran.out) == (2, "")
     assert "no run in memory: stands behind accuracy=0.91; the nearest are 0.88" in ran.err
+    assert "per cent are written so: accuracy=91%" in run("claim", "accuracy=91").err
     assert run("claim", "accuracy").code == 2
 
 

@@ -134,6 +134,7 @@ def test_a_run_shows_what_it_was_and_how_to_have_it_again(world: World) -> None:
     assert 'aria-label="loss from step 0 to 1, between 0.5 and 2"' in text
     assert {f"/files/{digest_of(made, 'notes.txt').hex}", f"{url_of(made)}/log"} <= set(page.links)
     assert "unsigned" in page.text
+    assert "<dt>lr</dt><dd>0.1</dd>" in text
     assert f"/?q=commit+%3D%3D+%27{'c' * 40}%27" in page.links
     assert "a3" in page.text  # the other attempt of this spec
     assert url_of(other) in Page(world.page(f"/files/{digest_of(made, 'notes.txt').hex}")).links

@@ -155,6 +155,8 @@ def test_too_few_runs_are_said_in_the_place_of_numbers(world: World) -> None:
     tried(world, {"lr": 2}, 0.7)
     text = world.page("/importance?metric=accuracy")
     assert "No importance is told: too few runs: 2 of the 20 that 1 varying parameter takes" in text
+    assert "/best?metric=accuracy&amp;per=config" in text
+    assert '<th scope="col">lr</th>' in world.page("/best?metric=accuracy")
     assert data(text, "importance") == []
     assert world.get("/importance?metric=nothing").status_code == 400
     assert world.get("/importance?metric=accuracy&where=lr+=").status_code == 400
@@ -186,3 +188,11 @@ def test_repetitions_stand_in_a_matrix_and_those_that_parted_below_it(world: Wor
     (_, row) = table(world.get("/reproducibility/pairs.csv").text)
     assert row[-4:] == ["12", "gradient", "threads", "threads was 2 and is 4"]
     assert world.get("/reproducibility?where=lr+=").status_code == 400
+
+
+def test_two_specs_of_one_experiment_parted_and_nobody_has_looked(world: World) -> None:
+    for number in ("1", "2"):
+        tried(world, {"lr": number}, outputs=(world.file("a.txt", number.encode()),), experiment_key=spec_hash({}))
+    assert "nobody has looked" in world.page("/reproducibility")
+    (_, row) = table(world.get("/reproducibility/pairs.csv").text)
+    assert row[-5:] == ["different", "", "", "", ""]

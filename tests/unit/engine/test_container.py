@@ -395,9 +395,16 @@ def test_a_program_that_is_not_there_is_the_outcome(engine: DockerEngine, api: A
 @pytest.mark.parametrize("error", [refuse("no such file or directory: /x/report"), ConnectionError("reset")])
 def test_a_start_that_the_engine_refuses_is_no_outcome(engine: DockerEngine, api: Api, error: Exception) -> None:
     api.fails["start"] = error
+    api.state = STATE | {"StartedAt": "0001-01-01T00:00:00Z"}
     with pytest.raises(EngineUnreachable):
         run(engine)
     assert steps(api)[-1] == "remove"
+
+
+def test_a_run_whose_start_was_not_answered_is_followed_to_its_end(engine: DockerEngine, api: Api) -> None:
+    api.fails["start"] = ConnectionError("reset")
+    outcome, _ = run(engine)
+    assert outcome.exit_code == STATE["ExitCode"]
 
 
 def test_another_image_than_the_verified_one_is_refused(engine: DockerEngine, api: Api) -> None:

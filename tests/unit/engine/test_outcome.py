@@ -54,6 +54,12 @@ def test_a_container_that_still_runs_has_no_exit_status() -> None:
     assert "lost" in found.reason
 
 
+def test_an_end_that_nobody_saw_is_no_success() -> None:
+    """A restarted engine shows 0 for a container that it no longer found."""
+    found = at_end(STATE | {"ExitCode": 0, "FinishedAt": "0001-01-01T00:00:00Z"}, timeout=None, interrupted=False)
+    assert (found.exit_code, found.interrupted) == (None, True)
+
+
 def test_times_with_an_offset_are_the_same_moment() -> None:
     state = STATE | {"StartedAt": "2026-01-01T14:00:00.5+02:00", "FinishedAt": "2026-01-01T14:00:01+02:00"}
     found = at_end(state, timeout=None, interrupted=False)

@@ -64,6 +64,10 @@ def test_a_comparison_is_read(text: str, name: str, op: str, value: object) -> N
     assert type(found.value) is type(value)
 
 
+def test_what_python_warns_of_is_a_regular_expression() -> None:
+    assert one("name ~ '[[a]'").value == "[[a]"
+
+
 def test_nan_is_a_value() -> None:
     assert math.isnan(one("loss == nan").value)
 
@@ -123,6 +127,7 @@ def test_nothing_is_true_of_every_run(text: str) -> None:
         ("a == 1 or", 9, "expected a name, a value, `not` or `(`, found the end"),
         ("a == 1 # note", 7, "neither a name"),
         ("and == 3", 0, "expected a name, found and"),
+        ("a == '\udcff'", 6, "half a character"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_place(text: str, at: int, problem: str) -> None:

@@ -135,6 +135,7 @@ sampler: {space: {params.x: {from: 1, to: 1}}, trials: 0}
     [
         ("", "1:1: : nothing varies: expected `grid`, `zip`, `points`, `seeds` or `sampler`"),
         ("seeds: 0", "3:1: seeds: expected how many seeds, or a list of them, found 0"),
+        ("seeds: 1000000000000", "3:1: seeds: expected at most 100000 seeds, found 1000000000000"),
         ("seeds: x", "3:1: seeds: expected how many seeds, a list of them or a range, found 'x'"),
         ("seeds: {from: 0, to: 18446744073709551615, step: 1}",
          "3:1: seeds: expected at most 100000 seeds, found 18446744073709551616"),

@@ -57,6 +57,13 @@ def test_a_spec_comes_back_with_its_hints(world: World, tmp_path: Path) -> None:
     assert spec_of(world.store, world.submit(spec).record) == spec
 
 
+def test_a_record_whose_spec_is_none_is_corrupt(world: World) -> None:
+    record = world.submit(SPEC).record
+    hostile = record.model_copy(update={"hints": record.hints.model_copy(update={"labels": {"a": "\0"}})})
+    with pytest.raises(CorruptObject, match=f"{record.attempt}.*a record with a spec"):
+        spec_of(world.store, hostile)
+
+
 # Fetching outputs --------------------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,10 @@ def test_numbers_and_texts_of_a_column_that_has_both() -> None:
     assert texts == [None, None, "true", str(2**64), "a", "[1]", None, None]
 
 
+def test_a_whole_number_that_no_float_holds_is_infinite() -> None:
+    assert [part.to_pylist() for part in column([10**400, -(10**400), 1.5]).numbers()] == [[math.inf, -math.inf, 1.5]]
+
+
 def test_whole_numbers_stay_whole_where_a_column_has_nothing_else() -> None:
     assert [part.to_pylist() for part in column([2**62 + 1, None]).numbers()] == [[2**62 + 1, None]]
 

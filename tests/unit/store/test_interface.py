@@ -209,6 +209,12 @@ def test_an_attempt_without_a_record_does_not_exist(store: MemoryStore) -> None:
         store.get_record(SPEC_HASH, "b")
 
 
+def test_a_key_that_anybody_put_there_is_no_attempt(store: MemoryStore) -> None:
+    for name in ("\x1b[31m", "-x", "a b"):
+        store.contents[f"{layout.run(SPEC_HASH)}/attempts/{name}/record.json"] = b"{}"
+    assert (store.attempts(SPEC_HASH), store.live_attempts(SPEC_HASH)) == ([], [])
+
+
 def test_the_first_reference_stays(store: MemoryStore) -> None:
     assert store.reference(SPEC_HASH) is None
     assert [store.put_reference(SPEC_HASH, name) for name in ("a", "b", "a")] == ["a", "a", "a"]

@@ -37,6 +37,19 @@ def test_errors_of_the_client_are_ours(code: int, kind: type[ExecutorError]) -> 
         list(tracking.runs("1"))
 
 
+def test_what_its_client_cannot_read_is_said_so() -> None:
+    tracking = Tracking("file:///x", raising(TypeError("expected string")))
+    with pytest.raises(Unreachable, match="file:///x: MLflow's client cannot read what is there: TypeError"):
+        list(tracking.runs("1"))
+
+
+def test_a_step_of_more_than_64_bits_is_said_so() -> None:
+    history = [SimpleNamespace(value=0.5, timestamp=1, step=2**63)]
+    tracking = Tracking("file:///x", SimpleNamespace(get_metric_history=lambda run, name: history))
+    with pytest.raises(Unreachable, match="OverflowError"):
+        tracking.points("r", "loss")
+
+
 def test_errors_of_where_artifacts_lie_are_ours(tmp_path: Path) -> None:
     tracking = Tracking("http://x", raising(LookupError("NoSuchBucket")))
     with pytest.raises(Unreachable, match="LookupError: NoSuchBucket"):

@@ -77,6 +77,15 @@ def test_infinity_is_a_number(team: Team) -> None:
     assert values(team.best()) == [math.inf, 0.5]
 
 
+def test_the_parameters_in_which_the_best_differ_are_told(team: Team) -> None:
+    for accuracy, lr in ((0.7, 0.1), (0.9, 0.5)):
+        team.ran(accuracy, lr=lr)
+    board = team.best()
+    assert board.varying == ("params.lr",)
+    assert [place.run["params.lr"] for place in board.places] == [0.5, 0.1]
+    assert team.best(limit=1).varying == ()
+
+
 def test_reruns_say_how_far_a_place_is_to_be_trusted(team: Team) -> None:
     team.ran(0.9)
     for verdict in ("identical", "identical", "different"):
