@@ -236,6 +236,8 @@ class DockerEngine:
             words = _reason(error)
             if _NO_PROGRAM.search(words):
                 return words
+            if self._final_state(container) is None:  # somebody removed it, which its end will tell
+                return None
             advice = "the engine refused what the run needs; `executor doctor` says what this machine can do"
             raise EngineUnreachable(f"the engine could not start the run: {words}", advice=advice) from error
         except _LOST as error:
@@ -299,15 +301,13 @@ class DockerEngine:
                 time.sleep(0.5)
 
     def _seen_of(self, container: str) -> set[str]:
-        """What the engine remembers of a container: `kill` when it was told to end it, by its own shutdown too.
-
-        An engine that was restarted has forgotten the `start`; that is no matter if it lets containers live.
-        """
+        """Which of `kill` (by its own shutdown too) and `start` the engine remembers of a container."""
         with self._border():
             facts = self._api.info()
             now = datetime.fromisoformat(facts["SystemTime"]).timestamp()
             until: Any = f"{now:.9f}"  # by its own clock: of a later time it would wait for what is still to come
             found = self._api.events(since=1, until=until, filters={"container": container}, decode=True)
+            # a restarted engine has forgotten the start: no matter if it lets containers live
             lives = {"start"} if facts.get("LiveRestoreEnabled") else set()
             return lives | {str(event.get("Action", "")) for event in found}
 
