@@ -7,12 +7,16 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from executor.cli.output import emit, say
 from executor.errors import ExecutorError, SeveralErrors, UsageError
 from executor.log import LEVELS, Level, configure
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 COMMANDS = {
     "init": ("starter", "A starter spec and training script that run as they are."),
@@ -82,6 +86,7 @@ def app() -> None:
 def main() -> None:
     """Run the command line; every error becomes a message and the exit code of its kind."""
     as_json = "--json" in sys.argv[1:]
+    sys.excepthook = _faulty
     try:
         configure(_level(os.environ.get("EXECUTOR_LOG", "warning")), json=as_json)
         code = app.main(prog_name="executor", standalone_mode=False)
@@ -104,6 +109,13 @@ def main() -> None:
         told = [(str(error), "make room there, or name a place that can be written")]
         code = _fail(document, 2, as_json=as_json, told=told)
     sys.exit(code)
+
+
+def _faulty(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of ours: its report may hold text of others, so it is shown as all text is."""
+    import traceback
+
+    say("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
 
 def _level(name: str) -> Level:

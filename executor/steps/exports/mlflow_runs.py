@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from executor.errors import NotFound, Unreachable
 from executor.evidence.series import Column, SeriesWriter, Tally
@@ -19,6 +20,7 @@ from executor.steps.exports.tracking import Tracking
 from executor.store.interface import Store
 
 SOURCE = "mlflow"
+_REMOTE = frozenset({"mlflow-artifacts", "s3", "gs", "wasbs", "abfss", "dbfs"})
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,25 @@ def _said(run: Any, experiment: str, tracking: Tracking, wish: Wish, series: Dig
 
 
 def _artifacts(run: Any, tracking: Tracking) -> Iterator[tuple[str, int]]:
-    """Its files, where they can be listed from here."""
+    """Its files, where they can and may be listed from here."""
+    if not may_list(run.info.artifact_uri or "", tracking.url):
+        return
     try:
         yield from tracking.files(run.info.run_id)
     except (NotFound, Unreachable):
         return
+
+
+def may_list(uri: str, place: str) -> bool:
+    """Whether artifacts are where others may send us: the address stands in the run, and could be any of this machine.
+
+    Those of a folder lie in it; those of a server are passed on by it, or lie in the store of a cloud.
+    """
+    found, named = urlsplit(uri), urlsplit(place)
+    if named.scheme != "file":
+        return found.scheme in _REMOTE
+    inside = Path(unquote(found.path)).resolve().is_relative_to(Path(unquote(named.path)).resolve())
+    return found.scheme in ("", "file") and not found.netloc and inside
 
 
 def _texts(found: Mapping[str, Any]) -> dict[str, str]:

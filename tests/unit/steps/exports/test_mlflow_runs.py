@@ -8,7 +8,7 @@ from executor.errors import NotFound
 from executor.evidence.series import read as stretches
 from executor.spec.canonical import Digest
 from executor.steps.exports.imported import read
-from executor.steps.exports.mlflow_runs import Wish, bring
+from executor.steps.exports.mlflow_runs import Wish, bring, may_list
 from executor.steps.exports.tracking import Point
 from executor.store import layout
 from tests.fakes import NOON, MemoryStore
@@ -77,3 +77,24 @@ def test_a_moment_that_is_none_is_left_out(tracking: MemoryTracking, tmp_path: P
     store = MemoryStore()
     (name,) = bring(tracking, store, Wish("ada", NOON, "0", tmp_path), "old").new
     assert read(store, "mlflow", Digest(name)).started is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "place", "may"),
+    [
+        ("mlflow-artifacts:/1/a/artifacts", "http://tracking:5000", True),
+        ("s3://bucket/1", "https://tracking", True),
+        ("file:///etc", "https://tracking", False),
+        ("/etc", "https://tracking", False),
+        ("http://169.254.169.254/latest", "https://tracking", False),
+        ("file:///old/mlruns/1/a/artifacts", "file:///old/mlruns", True),
+        ("/old/mlruns/1/a/artifacts", "file:///old/mlruns", True),
+        ("file:///etc", "file:///old/mlruns", False),
+        ("file:///old/mlruns/../../etc", "file:///old/mlruns", False),
+        ("file://elsewhere/old/mlruns/1", "file:///old/mlruns", False),
+        ("http://169.254.169.254/latest", "file:///old/mlruns", False),
+        ("s3://bucket/1", "file:///old/mlruns", False),
+    ],
+)  # fmt: skip
+def test_the_address_of_artifacts_leads_to_nothing_of_this_machine(uri: str, place: str, may: bool) -> None:
+    assert may_list(uri, place) == may
