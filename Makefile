@@ -12,7 +12,7 @@ demo: image data
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
 test: image data $(NEIGHBOURS)
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # every source of nondeterminism, with the contract and without it: about half an hour
 test-determinism: image
@@ -21,7 +21,8 @@ test-determinism: image
 # every failure that can be injected here, on the real engine and the real S3 server: about an hour
 test-faults: image
 	scripts/packages.sh strace faketime
-	EXECUTOR_TEST_ALL=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal tests/faults
+	EXECUTOR_TEST_ALL=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal tests/faults \
+		tests/integration/test_keeping.py
 
 # needs an NVIDIA GPU, its container toolkit and the image torch-cuda
 test-gpu: $(READY) engine

@@ -206,6 +206,8 @@ def _among(kind: str, part: pa.Array, wanted: Sequence[Any]) -> pa.Array:
         return _by_word(part, lambda texts: pc.is_in(texts, value_set=words))
     numbers = [one for one in wanted if not isinstance(one, str)]
     exact = [_nearest(kind, one) for one in numbers if not math.isnan(one) and _nearest(kind, one) == one]
+    if kind == "float" and 0 in exact:
+        exact += [0.0, -0.0]  # which are equal, but not in a set
     found = pc.is_in(part, value_set=pa.array(exact, part.type))
     return pc.or_(found, pc.is_nan(part)) if kind == "float" and any(map(_is_nan, numbers)) else found
 

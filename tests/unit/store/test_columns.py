@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from executor.evidence.query import Op, holds
@@ -54,6 +54,7 @@ def test_a_column_says_of_each_value_what_the_comparison_means(values: list[Any]
     st.sampled_from(["in", "not in"]),
     st.lists(st.one_of(LITERALS, st.none()), max_size=4),
 )
+@example([-0.0, 0.0], "in", [0])
 def test_a_column_knows_what_is_in_a_list(values: list[Any], op: Op, literals: list[Any]) -> None:
     test = partial(holds, op=op, literal=tuple(literals))
     found = column(values).compare(op, tuple(literals), lambda value: test(value))
