@@ -23,6 +23,8 @@ store_option = click.option("--store", metavar="URL", help="s3://bucket/prefix o
 allow_option = click.option(
     "--allow", multiple=True, metavar="FIELD", help="Accept that this field differs; the record keeps it. Repeatable."
 )
+MOST_OF_CELL = 500
+"""Characters of a cell of a table for people; JSON and CSV have all of it."""
 PARTS = ("image", "data")
 """What can be archived; the code always is."""
 
@@ -67,8 +69,8 @@ def show(text: str) -> None:
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
-    """Left-aligned columns, two spaces apart."""
-    lines = [tuple(head), *(tuple(plain(cell) for cell in row) for row in rows)]
+    """Left-aligned columns, two spaces apart; a cell that no screen holds is cut."""
+    lines = [tuple(head), *(tuple(cut(plain(cell), MOST_OF_CELL) for cell in row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
                      for line in lines)  # fmt: skip

@@ -75,3 +75,8 @@ def test_json_is_one_document_of_plain_characters(capsys: pytest.CaptureFixture[
     assert out.isascii()
     assert "\x1b" not in out
     assert json.loads(out) == document
+
+
+def test_a_cell_that_no_screen_holds_is_cut() -> None:
+    line = output.table([("x" * 100_000, "y")], ("A", "B")).splitlines()[1]
+    assert line == f"{'x' * (output.MOST_OF_CELL - 1)}…  y"
