@@ -32,5 +32,6 @@ cat <<TEXT
 Next:
   .venv/bin/executor show $short               # everything about this run
   .venv/bin/executor pull $short ./digits      # its weights and metrics, verified
+  .venv/bin/executor dashboard                 # all runs, in a browser
   .venv/bin/executor init my-experiment        # a spec and a script of your own
 TEXT
