@@ -14,9 +14,9 @@ PYTHON = ROOT / ".venv-neighbours" / "bin" / "python"
 
 
 def needed() -> None:
-    """Skip where that environment was not built."""
+    """Fail where that environment was not built: `make test` builds it, so without it nothing was tested."""
     if not (ROOT / ".venv-neighbours" / ".ready").exists():
-        pytest.skip("no .venv-neighbours: `make .venv-neighbours/.ready` builds it")
+        pytest.fail("no .venv-neighbours: `make .venv-neighbours/.ready` builds it", pytrace=False)
 
 
 def validated(crate: Path, level: str, scratch: Path) -> dict[str, Any]:

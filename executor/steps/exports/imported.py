@@ -14,25 +14,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from executor.errors import CorruptObject, DiskFailed
+from executor.errors import CorruptObject
 from executor.evidence.row import Row, flat, microseconds
 from executor.facts import Fact
 from executor.spec.canonical import Digest, canonical_bytes, sealed, unsealed
 from executor.spec.scalars import DigestField
-from executor.steps.workspace import Home
+from executor.steps.finding.indexing import Shelf, index_at
+from executor.steps.home import Home
 from executor.store import layout
 from executor.store.arrays import Damaged
 from executor.store.changes import Key
-from executor.store.index import Index, batch_of
+from executor.store.index import batch_of
 from executor.store.interface import Store
 from executor.store.transfer import in_threads
-from executor.store.view import View
 
-T = TypeVar("T")
 ROWS = 1
 """Another one whenever rows of the same run come out otherwise."""
 _AT_ONCE, _TOGETHER = 16, 2_000
@@ -139,41 +138,24 @@ def _values(run: Imported) -> Iterator[tuple[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Imports:
-    """The imported runs of a store, and their index on this machine: a file of its own."""
-
-    store: Store
-    index: Index
-    tell: Callable[[str], None]
-    """Is told of each that cannot be read: no answer counts it."""
+class Imports(Shelf):
+    """The imported runs of a store; one that cannot be read is told, and no answer counts it."""
 
     @classmethod
     def of(cls, store: Store, home: Home, tell: Callable[[str], None]) -> Imports:
-        """The index lies beside that of our runs."""
-        name = Digest.of(store.place.encode()).hex[:16]
-        return cls(store, Index(home.root / "index" / f"{name}-imported.sqlite", ROWS), tell)
+        """Their index lies beside that of our runs, a file of its own."""
+        return cls(store, index_at(home, store, ROWS, "-imported"), tell)
 
-    def ask(self, question: Callable[[View], T]) -> T:
-        """Bring the index up to date and put a question to it; one that is damaged is made anew first."""
-        try:
-            return self._ask(question)
-        except Damaged:
-            self.index.discard()
-        try:
-            return self._ask(question)
-        except Damaged as error:
-            raise DiskFailed(f"{self.index.path}: {error}", advice="check this disk") from error
-
-    def _ask(self, question: Callable[[View], T]) -> T:
+    def refresh(self) -> int:
+        """Take in what is new, and see whether all that was read is still there."""
         listed = [Key(name.hex, source) for source in ("mlflow",) for name in sorted(known(self.store, source))]
-        new = self.index.missing(listed)
+        new, taken = self.index.missing(listed), 0
         for start in range(0, len(new), _TOGETHER):
             found = in_threads(self._read, new[start : start + _TOGETHER], _AT_ONCE)
-            self.index.add(batch_of([row(run) for run in found if run]))
-        with self.index.view() as view:
-            if view.count > len(listed):
-                raise Damaged("the store no longer has what was read of it")
-            return question(view)
+            taken += self.index.add(batch_of([row(run) for run in found if run]))
+        if self._count() > len(listed):
+            raise Damaged("the store no longer has what was read of it")
+        return taken
 
     def _read(self, key: Key) -> Imported | None:
         try:

@@ -6,6 +6,7 @@ their seals; one that cannot be read is remembered, told each time, and tried ag
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -37,20 +38,24 @@ ANNOUNCED = ".announced"
 _AT_ONCE, _TOGETHER, _TELL_FROM = 16, 2_000, 500
 
 
+def index_at(home: Home, store: Store, rows: int, ending: str = "") -> Index:
+    """The index of a store in the executor's folder: a file for each, and for each kind of rows."""
+    name = Digest.of(store.place.encode()).hex[:16]
+    return Index(home.root / "index" / f"{name}{ending}.sqlite", rows)
+
+
 @dataclass(frozen=True)
-class Library:
-    """A store and its index on this machine."""
+class Shelf(ABC):
+    """Something of a store, and its index on this machine, which is brought up to date before it is asked."""
 
     store: Store
     index: Index
     tell: Callable[[str], None]
     """Is told what takes a while, and what was wrong."""
 
-    @classmethod
-    def of(cls, store: Store, home: Home, tell: Callable[[str], None]) -> Library:
-        """The index lies in the executor's folder, one file for each store."""
-        name = Digest.of(store.place.encode()).hex[:16]
-        return cls(store, Index(home.root / "index" / f"{name}.sqlite", ROW_VERSION), tell)
+    @abstractmethod
+    def refresh(self) -> int:
+        """Take in what is new; returns how many that were. Raises `Damaged` when only a new index would do."""
 
     def ask(self, question: Callable[[View], T]) -> T:
         """Bring the index up to date and put a question to it; one that is damaged is made anew first."""
@@ -68,6 +73,20 @@ class Library:
         self.refresh()
         with self.index.view() as view:
             return question(view)
+
+    def _count(self) -> int:
+        with self.index.view() as view:
+            return view.count
+
+
+@dataclass(frozen=True)
+class Library(Shelf):
+    """The runs of a store."""
+
+    @classmethod
+    def of(cls, store: Store, home: Home, tell: Callable[[str], None]) -> Library:
+        """The index of a store on this machine."""
+        return cls(store, index_at(home, store, ROW_VERSION), tell)
 
     def problems(self) -> list[Waiting]:
         """Attempts whose records are wrong: no answer counts them."""
@@ -97,10 +116,6 @@ class Library:
             if new >= SHARE_FROM:
                 self._share(changes[-1].hour)
         return new
-
-    def _count(self) -> int:
-        with self.index.view() as view:
-            return view.count
 
     def _listed(self) -> list[Key]:
         """Every attempt that has a record, of a store whose feed has not been read yet, or that has none."""

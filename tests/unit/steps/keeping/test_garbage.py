@@ -419,42 +419,38 @@ def publish_many(world: World, number: int, puts: Callable[[bytes], object]) -> 
     return records
 
 
+@contextmanager
+def collecting(world: World) -> Iterator[list[Collected]]:
+    """A collector that works all the time; what came of each of its passes."""
+    passes, done = list[Collected](), threading.Event()
+
+    def keep_collecting() -> None:
+        while not done.is_set():
+            passes.append(collect(world.site, NOTHING))
+
+    with meanwhile(keep_collecting):
+        try:
+            yield passes
+        finally:
+            done.set()
+
+
 def test_no_record_ever_lacks_a_blob_however_the_two_meet_in_memory(world: World) -> None:
     store = Watched()
     world.site = replace(world.site, store=store)
-    chance, passes, done = random.Random(7), 0, threading.Event()
+    chance = random.Random(7)
     store.between = lambda _: time.sleep(chance.random() * 0.0005)
-
-    def keep_collecting() -> None:
-        nonlocal passes
-        while not done.is_set():
-            collect(world.site, NOTHING)
-            passes += 1
-
-    with meanwhile(keep_collecting):
-        try:
-            records = publish_many(world, 40, store.put_bytes)
-        finally:
-            done.set()
+    with collecting(world) as passes:
+        records = publish_many(world, 40, store.put_bytes)
     assert store.violations == []
     assert [store.missing_blobs(record.blobs()) for record in records] == [[]] * 40
-    assert passes > 10
+    assert len(passes) > 10
 
 
 def test_no_record_ever_lacks_a_blob_however_the_two_meet_in_a_folder(world: World, tmp_path: Path) -> None:
-    store, passes, done = LocalStore(tmp_path / "store"), 0, threading.Event()
+    store = LocalStore(tmp_path / "store")
     world.site = replace(world.site, store=store, now=lambda: datetime.now(NOON.tzinfo))
-
-    def keep_collecting() -> None:
-        nonlocal passes
-        while not done.is_set():
-            collect(world.site, NOTHING)
-            passes += 1
-
-    with meanwhile(keep_collecting):
-        try:
-            records = publish_many(world, 30, store.put_bytes)
-        finally:
-            done.set()
+    with collecting(world) as passes:
+        records = publish_many(world, 30, store.put_bytes)
     assert [store.missing_blobs(record.blobs()) for record in records] == [[]] * 30
-    assert passes > 10
+    assert len(passes) > 10
