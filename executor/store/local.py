@@ -122,9 +122,10 @@ class LocalStore(Store):
         ended = 0
         with self._errors(_SCRATCH):
             for path in (self._root / _SCRATCH).glob(".part-*"):
-                if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
-                    path.unlink(missing_ok=True)
-                    ended += 1
+                with suppress(FileNotFoundError):  # its writer ended in the meantime
+                    if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+                        path.unlink()
+                        ended += 1
         return ended
 
     def _path(self, key: str) -> Path:

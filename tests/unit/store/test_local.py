@@ -106,3 +106,10 @@ def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path: Path) -> N
     assert store.abort_stale(datetime.now(UTC) - timedelta(seconds=50)) == 1
     assert {path.name for path in scratch.iterdir()} == {".part-new", "swap.lock"}
     assert store.has_blob(digest)
+
+
+def test_a_writer_that_ends_while_the_leftovers_are_looked_at_is_none(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    store.put_bytes(b"some")
+    (tmp_path / "store" / ".part" / ".part-ended").symlink_to("gone")  # listed, and not there when it is looked at
+    assert store.abort_stale(datetime.now(UTC)) == 0
