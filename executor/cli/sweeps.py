@@ -14,6 +14,7 @@ import click
 from executor.cli import output
 from executor.cli.notifying import tell
 from executor.cli.output import emit, say, show
+from executor.cli.running import ready
 from executor.errors import count
 
 if TYPE_CHECKING:
@@ -74,17 +75,12 @@ def submit_sweep(
 
 def _base(file: SweepFile, path: Path, site: Site, *, locking: bool) -> Spec:
     """The spec that a sweep varies, pinned; a draft is locked beside itself when that was asked for."""
-    from executor.spec.file import load_spec, located
-    from executor.steps.locking import lock_file
+    from executor.spec.file import located
 
     named, folder = file.asked.spec, path.parent.absolute()
     if not isinstance(named, str):
         return located(named, folder)
-    if not locking:
-        return load_spec(folder / named)
-    locked = lock_file(folder / named, site)
-    say(f"· locked {folder / named} as {locked}")
-    return load_spec(locked)
+    return ready(folder / named, site, path, locking=locking)
 
 
 def text(summary: Summary) -> str:

@@ -22,10 +22,14 @@ from executor.steps.site import Site
 HEADER = "Locked from {name}: every input is pinned. Made by `executor lock`; edit the draft instead."
 
 
-def lock_draft(draft: Path, site: Site) -> Spec:
-    """Pin everything that a draft leaves open; the draft and the lock files beside it are no uncommitted changes."""
+def lock_draft(draft: Path, site: Site, *others: Path) -> Spec:
+    """Pin everything that a draft leaves open.
+
+    The draft, `others` such as the sweep that names it, and the lock files beside it are no uncommitted changes.
+    """
     # those of other drafts too: what locking one of them wrote must not keep the next from being locked
-    own = frozenset({draft.absolute(), *draft.absolute().parent.glob("*.lock.yaml")})
+    asked = (path.absolute() for path in (draft, *others))
+    own = frozenset({*asked, *draft.absolute().parent.glob("*.lock.yaml")})
     return pin(file.load_draft(draft), site, own)
 
 
@@ -43,10 +47,10 @@ def pin(draft: Draft, site: Site, ignore: frozenset[Path] = frozenset()) -> Spec
     )
 
 
-def lock_file(draft: Path, site: Site) -> Path:
-    """Lock a draft into `<name>.lock.yaml` beside it."""
+def lock_file(draft: Path, site: Site, *others: Path) -> Path:
+    """Lock a draft into `<name>.lock.yaml` beside it, as `lock_draft` does."""
     target = lock_path(draft)
-    file.write_spec(lock_draft(draft, site), target, HEADER.format(name=draft.name))
+    file.write_spec(lock_draft(draft, site, *others), target, HEADER.format(name=draft.name))
     return target
 
 
