@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from executor.errors import ExecutorError
 from executor.log import get_logger
@@ -123,7 +123,7 @@ def reporting(whom: Reporter, environment: Mapping[str, str], version: str) -> I
         provider.shutdown()
 
 
-def _provider(version: str) -> Any:
+def _provider(version: str) -> TracerProvider | None:
     """What makes spans and sends them; None, and a warning, where OpenTelemetry is not installed."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

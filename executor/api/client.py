@@ -20,9 +20,10 @@ from executor.evidence.row import FIELDS, moment
 from executor.spec.canonical import Digest
 from executor.steps.finding.named import find_run
 from executor.steps.history import choose, records
+from executor.steps.home import Home
 from executor.steps.site import Site
-from executor.steps.workspace import Home
 from executor.store.interface import Store
+from executor.text import plain
 
 if TYPE_CHECKING:
     from executor.engine.how import Level
@@ -89,7 +90,7 @@ class Client:
         """Run a stored spec again and compare bit for bit with its reference: the new run has the `verdict`.
 
         With `diagnose`, a run that differs is looked into, and `divergence` says what was found. `vary` changes one
-        thing that we set, such as `{"threads": 2}`.
+        thing that we set, such as `{"threads": 2}`. Raises what `submit` does, and `NotFound`.
         """
         from executor.diagnose import diagnosed
         from executor.engine.how import How, variation
@@ -106,7 +107,10 @@ class Client:
     # Look -----------------------------------------------------------------------------------------------------------
 
     def run(self, spec_hash: str, attempt: str | None = None) -> Run:
-        """A run by at least 6 digits of its spec hash: one attempt, the reference or else the last by default."""
+        """A run by at least 6 digits of its spec hash: one attempt, the reference or else the last by default.
+
+        Raises `NotFound`, and `UsageError` where several begin so.
+        """
         found = find_run(self.store, spec_hash)
         return Run(self.store, self.home, choose(self.store, found, records(self.store, found), attempt))
 
@@ -140,7 +144,7 @@ class Client:
         """The leaderboard of a metric over all successful runs, each number read again from its record.
 
         `mean` and `half_width` are over the `seeds` of a line; `reproduced` says what reruns of its spec gave. The
-        parameters in which the lines differ are columns.
+        parameters in which the lines differ are columns. Raises `QueryError`.
         """
         from executor.steps.finding.leaderboard import best
 
@@ -183,15 +187,19 @@ class Client:
         ]
 
     def compare(self, runs: Iterable[str | Run], *, everything: bool = False) -> Table:
-        """Runs side by side: a row for each field in which two of them differ, or for every field."""
+        """Runs side by side: a row for each field in which two of them differ, or for every field.
+
+        Raises `UsageError` for less than two runs or more than 200.
+        """
         from executor.evidence.versus import ABSENT, versus
+        from executor.steps.finding.comparison import rows_of
 
         chosen = [run if isinstance(run, Run) else self.run(run) for run in runs]
         found = versus([run.record for run in chosen])
         heads = [f"{run.spec_hash[:12]}/{run.attempt}" for run in chosen]
         rows = [{"field": row.full_name,
                  **{head: value for head, value in zip(heads, row.values, strict=True) if value is not ABSENT}}
-                for row in (found.rows if everything else found.differing)]  # fmt: skip
+                for row in rows_of(found, everything=everything)]  # fmt: skip
         return Table(("field", *heads), tuple(rows), len(rows))
 
     # Inside ---------------------------------------------------------------------------------------------------------
@@ -241,8 +249,6 @@ class _Told:
         pass
 
     def log(self, piece: bytes) -> None:
-        from executor.text import plain
-
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:
             self._tell(f"  │ {plain(line.decode('utf-8', 'replace'))}")

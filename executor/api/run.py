@@ -14,7 +14,7 @@ from executor.errors import NotFound
 from executor.evidence.record import Record
 from executor.facts import OutputFile
 from executor.steps.history import pull, records
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store.interface import Store
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Run:
         return found
 
     def log(self) -> str:
-        """What its program printed, verified."""
+        """What its program printed, verified; raises `CorruptObject`."""
         blob = self.record.log
         return self.store.read_blob(blob.digest, blob.size).decode("utf-8", "replace") if blob else ""
 
@@ -156,7 +156,7 @@ class Run:
         return self.store.read_blob(named.digest, MOST_READ)
 
     def pull(self, folder: str | Path) -> list[Path]:
-        """Fetch its outputs into a folder, verified; what is there already is kept."""
+        """Fetch its outputs into a folder, verified; what is there already is kept. Raises `CorruptObject`."""
         files = pull(self.store, self.record, Path(folder), lambda *_: None)
         return [Path(folder) / file.path for file in files]
 

@@ -82,7 +82,7 @@ def _chosen(
         records += library.ask(lambda view: found_records(view, store, expression, now()))
     first = [named(store, baseline)] if baseline else []
     records = once([*records, *first])
-    return records, once([*records, *first]).index(first[0]) if first else 0
+    return records, records.index(first[0]) if first else 0
 
 
 def _write(page: Path, library: Library, found: Versus, baseline: int, *, everything: bool) -> None:

@@ -25,7 +25,7 @@ def dashboard_command(port: int, no_open: bool, store: str | None, as_json: bool
     try:
         from executor.dashboard.app import make_app
         from executor.dashboard.desk import Desk
-        from executor.dashboard.serve import serve
+        from executor.dashboard.serve import HOST, serve
     except ModuleNotFoundError as error:
         raise UsageError(f"the dashboard needs {error.name}",
                          advice="pip install 'repro-executor[dashboard]'") from error  # fmt: skip
@@ -35,7 +35,7 @@ def dashboard_command(port: int, no_open: bool, store: str | None, as_json: bool
     token, ticket = token_urlsafe(32), token_urlsafe(32)
 
     def ready(port: int) -> None:
-        start = f"http://127.0.0.1:{port}/?token="
+        start = f"http://{HOST}:{port}/?token="
         address = f"{start}{token}"
         emit({"url": address}) if as_json else show(address)
         say("Ctrl-C ends it")

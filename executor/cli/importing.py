@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from executor.cli.listing import EXIT_CORRUPT
 from executor.cli.output import as_option, emit, number, say, shared, show, table
 from executor.errors import UsageError, count
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SHOWN = ("name", "group", "submitter", "created", "ended")
 """What is told of each imported run when no columns are named."""
-EXIT_CORRUPT = 5
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told that it is used
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -78,9 +78,9 @@ def mlflow_command(
         emit({"source": "mlflow", "place": tracking.url, **vars(done)})
     else:
         show(f"{count(len(done.new), 'run')} of {tracking.url} kept as history")
-        for number, why in ((done.known, "here already"), (done.running, "not ended yet"), (done.ours, "ours")):
-            if number:
-                say(f"{count(number, 'run')} left out: {why}")
+        for left_out, why in ((done.known, "here already"), (done.running, "not ended yet"), (done.ours, "ours")):
+            if left_out:
+                say(f"{count(left_out, 'run')} left out: {why}")
     return 0
 
 

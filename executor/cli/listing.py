@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from executor.cli.output import cut, duration, say, show, table
+from executor.cli.output import cut, say, show, table
 from executor.errors import count
 
 if TYPE_CHECKING:
@@ -197,19 +196,10 @@ def _packed(row: Mapping[str, Any], room: int) -> str:
 
 def cell(name: str, value: Any) -> str:
     """A value for people."""
-    if value is None:
-        return ""
-    if name == "created":
-        from executor.evidence.row import moment
+    from executor.evidence.row import written
 
-        return f"{moment(value):%Y-%m-%d %H:%M}"
-    if name == "runtime_s":
-        return duration(value)
-    if name == "submitter":
-        return cut(value.partition(" <")[0], LONGEST)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
+    text = written(name, value)
+    return cut(text, LONGEST) if name == "submitter" else text
 
 
 def head(name: str) -> str:

@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from executor.cli.notifying import notify_option, webhook
-from executor.cli.output import allow_option, archive_option, as_option, shared
+from executor.cli.output import allow_option, archive_option, as_option, say, shared
 from executor.cli.pending import remind
 from executor.engine.how import LEVELS, How, Level, variation
 
 if TYPE_CHECKING:
     from executor.run import Options
+    from executor.spec.model import Spec
     from executor.steps.notify import Webhook
     from executor.steps.site import Site
 
@@ -93,3 +95,15 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
+
+
+def ready(path: Path, site: Site, *others: Path, locking: bool) -> Spec:
+    """The spec in a file; a draft is locked beside itself first, as `lock_file` does, when that was asked for."""
+    from executor.spec.file import load_spec
+    from executor.steps.locking import lock_file
+
+    if not locking:
+        return load_spec(path)
+    locked = lock_file(path, site, *others)
+    say(f"· locked {path} as {locked}")
+    return load_spec(locked)

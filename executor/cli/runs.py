@@ -12,8 +12,8 @@ import click
 from executor.cli import output
 from executor.cli.notifying import tell
 from executor.cli.output import emit, say, show
-from executor.cli.running import Asked, run_options
-from executor.cli.sweeps import submit_sweep, sweep_options
+from executor.cli.running import Asked, ready, run_options
+from executor.cli.sweeps import EXIT_INTERRUPTED, submit_sweep, sweep_options
 from executor.cli.verdict import MOST_FILES, short, verdict
 from executor.errors import EnvironmentMismatch, ExecutorError, count
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from executor.run import Result
     from executor.steps.notify import Webhook
 
-EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS, EXIT_INTERRUPTED = 1, 3, 4, 130
+EXIT_FAILED, EXIT_MISMATCH, EXIT_DIFFERS = 1, 3, 4
 
 
 @click.command("submit")
@@ -46,9 +46,9 @@ def submit_command(
         if sweep_file:
             return submit_sweep(sweep_file, site, options, locking=locking, most=most,
                                 stop_on_failure=stop_on_failure, hook=hook, as_json=as_json)  # fmt: skip
-        ready = [_ready(path, locking, site) for path in specs]
+        every = [ready(path, site, locking=locking) for path in specs]
         views = []
-        for spec in ready:
+        for spec in every:
             run = partial(traced, "submit", spec.hash, site.reporter, partial(submit, spec, site, options))
             views.append(_attempted(run, spec.hash.hex, hook, as_json=as_json))
             if not as_json:
@@ -57,7 +57,7 @@ def submit_command(
                 break
     if as_json:
         emit(views[0] if len(specs) == 1 else views)
-    left_out = EXIT_INTERRUPTED if len(views) < len(ready) else 0
+    left_out = EXIT_INTERRUPTED if len(views) < len(every) else 0
     return next((code for code in map(_submit_code, views) if code), left_out)
 
 
@@ -87,18 +87,7 @@ def rerun_command(asked: Asked, spec_hash: str, diagnose: bool, vary: tuple[str,
     return _submit_code(view) or (0 if view["verdict"] == "identical" else EXIT_DIFFERS)
 
 
-def _ready(path: Path, locking: bool, site: Any) -> Any:
-    from executor.spec.file import load_spec
-    from executor.steps.locking import lock_file
-
-    if not locking:
-        return load_spec(path)
-    locked = lock_file(path, site)
-    say(f"· locked {path} as {locked}")
-    return load_spec(locked)
-
-
-def _view(result: Any) -> dict[str, Any]:
+def _view(result: Result) -> dict[str, Any]:
     from executor.evidence.record import view
 
     return view(result.record, cached=result.cached, store=result.url)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
-from executor.evidence.row import FIELDS, moment
-from executor.text import duration
+from executor.evidence.row import written
 
 CHIPS = frozenset({"status", "verdict", "proof"})
 """Names whose values have a colour."""
@@ -17,18 +15,8 @@ _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{40}|[0-9a-f]{64})")
 
 def cell(value: Any, name: str = "") -> str:
     """A value in few characters; nothing for a run that has none."""
-    kind = FIELDS[name].kind if name in FIELDS else ""
-    if value is None:
-        return ""
-    if kind == "time":
-        return f"{moment(value):%Y-%m-%d %H:%M}"
-    if kind == "seconds":
-        return duration(value)
-    if isinstance(value, float):
-        return number(value)
-    if name == "submitter":
-        return str(value).partition(" <")[0]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    odd = isinstance(value, float) and not math.isfinite(value)
+    return number(value) if odd else written(name, value)
 
 
 def number(value: float) -> str:

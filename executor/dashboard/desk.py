@@ -11,8 +11,8 @@ from starlette.requests import Request
 from executor.errors import UsageError
 from executor.spec.canonical import Digest
 from executor.steps.finding.indexing import Library
+from executor.steps.home import Home
 from executor.steps.signed.keys import KeyRing
-from executor.steps.workspace import Home
 from executor.store import layout
 from executor.store.changes import Key
 from executor.store.interface import Store
@@ -41,10 +41,16 @@ def of(request: Request) -> Desk:
     return found
 
 
-def key_of(spec: str, attempt: str) -> Key:
-    """A run by its spec hash and its attempt id; raises `UsageError` for what can be neither."""
+def key_of(request: Request) -> Key:
+    """The run that a path names as `{spec}` and `{attempt}`; raises `UsageError` for what can be neither."""
+    spec, attempt = request.path_params["spec"], request.path_params["attempt"]
     try:
         layout.attempt(Digest(spec), attempt)
     except ValueError as error:
         raise UsageError(f"{spec[:80]}/{attempt[:80]} names no run", advice="name it as SPEC/ATTEMPT") from error
     return Key(spec, attempt)
+
+
+def whole(word: str) -> int:
+    """A whole number of an address; 0 for anything else."""
+    return int(word) if word.isdecimal() and len(word) < 9 else 0

@@ -21,6 +21,7 @@ from typing import Any
 from executor.dashboard.desk import Desk
 from executor.dashboard.going import holder, space_of
 from executor.dashboard.logs import shown
+from executor.dashboard.templating import run_url
 from executor.environment import gpu
 from executor.evidence import metric_lines
 from executor.evidence.series import Tally
@@ -106,9 +107,9 @@ class Follower:
         if space:
             yield from self._inside(space)
         if self.key.attempt in ended:
-            yield "end", {"url": f"/runs/{self.key.spec}/{self.key.attempt}", "text": "It has ended."}
+            yield "end", {"url": run_url(*self.key), "text": "It has ended."}
         elif ended:
-            yield "end", {"url": f"/runs/{self.key.spec}/{ended[0]}", "text": "It was lost; a later attempt has ended."}
+            yield "end", {"url": run_url(self.key.spec, ended[0]), "text": "It was lost; a later attempt has ended."}
         else:
             yield from self._changed("state", {"here": space is not None, "held": held})
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from executor.dashboard.desk import Desk
 from executor.errors import NotFound
 from executor.spec.canonical import Digest, spec_hash
+from executor.steps.home import Home
 from executor.steps.report import read
-from executor.steps.workspace import Home, Workspace
+from executor.steps.workspace import Workspace
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.lease import Holder

@@ -22,8 +22,8 @@ class LogPage:
     pages: int
 
 
-def page_of(stream: BinaryIO, size: int, number: int | None) -> LogPage:
-    """One page of a log of `size` bytes, the last one by default; the stream is read to its end, which verifies it."""
+def page_of(stream: BinaryIO, size: int, number: int) -> LogPage:
+    """One page of a log of `size` bytes, for 0 the last one; the stream is read to its end, which verifies it."""
     pages = max(1, -(-size // PAGE))
     number = min(max(number or pages, 1), pages)
     start, end = (number - 1) * PAGE, number * PAGE

@@ -16,6 +16,7 @@ from executor.dashboard.cells import short
 from executor.evidence.parallel import axis, written
 from executor.evidence.record import Record
 from executor.evidence.versus import ABSENT, GROUPS, Delta, Row, Versus
+from executor.steps.finding.comparison import rows_of
 from executor.steps.finding.curves import Curve
 
 MOST_CELLS = 24_000
@@ -61,7 +62,7 @@ class Table:
 
 def table(held: Versus, base: int, *, everything: bool) -> Table:
     """The table of a comparison."""
-    rows = held.rows if everything else held.differing
+    rows = rows_of(held, everything=everything)
     most = max(50, MOST_CELLS // len(held.records))
     groups = tuple((GROUPS[group], tuple(_line(row, base) for row in members))
                    for group, members in groupby(rows[:most], key=lambda row: row.group))  # fmt: skip

@@ -1,4 +1,7 @@
-"""Pages from templates. Whatever a run wrote is data: every value is escaped, and freed of what could disguise it."""
+"""What is answered: pages from templates, and tables as files.
+
+Whatever a run wrote is data: every value of a page is escaped, and freed of what could disguise it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from executor import text
 from executor.dashboard import cells
@@ -20,6 +23,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     """A page; the request's path and its menu are known to every template."""
     page = _ENVIRONMENT.get_template(template)
     return HTMLResponse(page.render(path=request.url.path, menu=request.app.state.menu, **values), status)
+
+
+def csv_file(name: str, text: str) -> Response:
+    """A table that a browser saves."""
+    return Response(text, media_type="text/csv; charset=utf-8",
+                    headers={"content-disposition": f'attachment; filename="{name}"'})  # fmt: skip
 
 
 def alone(template: str, **values: Any) -> str:

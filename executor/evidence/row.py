@@ -6,12 +6,14 @@ A row holds only what there is: an absent name is an absent value. Names with a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from executor.spec.canonical import spec_hash
+from executor.text import duration
 
 if TYPE_CHECKING:
     from executor.evidence.record import Record
@@ -150,3 +152,19 @@ def flat(name: str, value: Any) -> Iterator[tuple[str, Value | None]]:
             yield from flat(f"{name}.{key}", item)
     else:
         yield name, value
+
+
+def written(name: str, value: Any) -> str:
+    """What a row holds under a name, in few characters; nothing for a run that has none."""
+    kind = FIELDS[name].kind if name in FIELDS else ""
+    if value is None:
+        return ""
+    if kind == "time":
+        return f"{moment(value):%Y-%m-%d %H:%M}"
+    if kind == "seconds":
+        return duration(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if name == "submitter":
+        return str(value).partition(" <")[0]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from executor.dashboard import desk, pictures
 from executor.dashboard.desk import Desk
-from executor.dashboard.templating import render, with_query
+from executor.dashboard.templating import csv_file, render, with_query
 from executor.errors import NotFound, UsageError
 from executor.evidence.record import Record
 from executor.evidence.thinning import Axis
@@ -194,12 +194,6 @@ def curves_csv(request: Request) -> Response:
     found, metric, drawn = _asked_curves(request)
     rows = ([word(found[one["run"]]), x, y] for one in drawn["curves"] for x, y in zip(one["x"], one["y"], strict=True))
     return csv_file("curves.csv", lines(["run", Asked.of(request).x, metric], rows))
-
-
-def csv_file(name: str, text: str) -> Response:
-    """A table that a browser saves."""
-    return Response(text, media_type="text/csv; charset=utf-8",
-                    headers={"content-disposition": f'attachment; filename="{name}"'})  # fmt: skip
 
 
 routes = (

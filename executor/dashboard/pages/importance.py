@@ -13,9 +13,8 @@ from starlette.routing import Route
 
 from executor.dashboard import desk
 from executor.dashboard.desk import Desk
-from executor.dashboard.pages.compare import csv_file
-from executor.dashboard.templating import render, with_query
-from executor.errors import ExecutorError
+from executor.dashboard.templating import csv_file, render, with_query
+from executor.errors import UsageError
 from executor.evidence.importance import Importance, Parameter
 from executor.steps.finding.importance import importance
 from executor.steps.finding.indexing import Library
@@ -64,7 +63,7 @@ def page(request: Request) -> Response:
     if asked.metric:
         try:
             found = answer(asked, at)
-        except ExecutorError as error:
+        except UsageError as error:
             problem = error
     return render(request, "importance.html", status=400 if problem else 200, asked=asked, found=found,
                   problem=problem, metrics=metrics, bars=_bars(found) if found else [])  # fmt: skip

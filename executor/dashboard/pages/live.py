@@ -42,14 +42,13 @@ def page(request: Request) -> Response:
 def events(request: Request) -> Response:
     """What happens to it, from the log segment on that the browser has not seen."""
     at, key = desk.of(request), _key(request)
-    word = request.headers.get("last-event-id", "")
-    follower = Follower(at, key, segment=int(word) if word.isdecimal() and len(word) < 9 else 0)
+    follower = Follower(at, key, segment=desk.whole(request.headers.get("last-event-id", "")))
     return StreamingResponse(_stream(follower), media_type="text/event-stream")
 
 
 def _key(request: Request) -> Key:
     """Which run; raises `NotFound` for one of which there is no trace."""
-    at, key = desk.of(request), desk.key_of(request.path_params["spec"], request.path_params["attempt"])
+    at, key = desk.of(request), desk.key_of(request)
     spec = Digest(key.spec)
     held = holder(at.store, spec)
     if not (

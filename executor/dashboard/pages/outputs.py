@@ -23,7 +23,7 @@ POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 def output(request: Request) -> Response:
     """One blob of a run, as a file that a browser keeps and never opens."""
-    key = desk.key_of(request.path_params["spec"], request.path_params["attempt"])
+    key = desk.key_of(request)
     store = desk.of(request).store
     record = read(store, Digest(key.spec), key.attempt)
     sizes = {digest.hex: size for digest, size in record.blobs().items()}

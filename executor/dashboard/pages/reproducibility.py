@@ -10,8 +10,7 @@ from starlette.routing import Route
 
 from executor.dashboard import desk
 from executor.dashboard.desk import Desk
-from executor.dashboard.pages.compare import csv_file
-from executor.dashboard.templating import render, with_query
+from executor.dashboard.templating import csv_file, render, with_query
 from executor.evidence.reproduced import VERDICTS, Cell
 from executor.steps.finding.reproducibility import Reproducibility, repeated, reproducibility
 from executor.steps.finding.sheet import lines

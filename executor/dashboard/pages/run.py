@@ -54,7 +54,7 @@ def first(request: Request) -> Response:
 
 def run(request: Request) -> Response:
     """The page of one attempt."""
-    at, key = desk.of(request), _key(request)
+    at, key = desk.of(request), desk.key_of(request)
     try:
         record = read(at.store, Digest(key.spec), key.attempt)
     except NotFound:
@@ -75,12 +75,12 @@ def run(request: Request) -> Response:
 
 def log(request: Request) -> Response:
     """What the program printed, a page at a time."""
-    at, key = desk.of(request), _key(request)
-    record, word = read(at.store, Digest(key.spec), key.attempt), request.query_params.get("page", "")
+    at, key = desk.of(request), desk.key_of(request)
+    record = read(at.store, Digest(key.spec), key.attempt)
     if record.log is None:
         raise NotFound(f"{key.spec[:12]}/{key.attempt}: no log was kept")
     with at.store.open_blob(record.log.digest) as stream:
-        found = page_of(stream, record.log.size, int(word) if word.isdecimal() and len(word) < 9 else None)
+        found = page_of(stream, record.log.size, desk.whole(request.query_params.get("page", "")))
     return render(request, "log.html", record=record, key=key, log=found)
 
 
@@ -169,10 +169,6 @@ def _section(title: str, **facts: Any) -> Section:
 
 
 # Which run ---------------------------------------------------------------------------------------------------------
-
-
-def _key(request: Request) -> Key:
-    return desk.key_of(request.path_params["spec"], request.path_params["attempt"])
 
 
 def _digest(word: str) -> Digest:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from executor.dashboard import desk
 from executor.dashboard.desk import Desk
-from executor.dashboard.templating import render, with_query
+from executor.dashboard.templating import csv_file, render, with_query
 from executor.errors import QueryError
 from executor.evidence.row import FIELDS
 from executor.evidence.versus import MOST_RUNS
@@ -54,7 +54,7 @@ class Asked:
         return cls(
             q=query.get("q", "").strip(), sort=query.get("sort", ""), ascending=query.get("asc") == "1",
             columns=tuple(dict.fromkeys(name for word in query.getlist("col") for name in _names(word))),
-            page=_positive(query.get("page", "")), size=int(size) if size in map(str, SIZES) else SIZES[0],
+            page=max(1, desk.whole(query.get("page", ""))), size=int(size) if size in map(str, SIZES) else SIZES[0],
             runs=tuple(dict.fromkeys(query.getlist("run")))[:MOST_RUNS],
         )  # fmt: skip
 
@@ -80,10 +80,6 @@ class Asked:
 
 def _names(word: str) -> list[str]:
     return [name.strip() for name in word.split(",") if name.strip()]
-
-
-def _positive(word: str) -> int:
-    return max(1, int(word)) if word.isdecimal() and len(word) < 9 else 1
 
 
 @dataclass(frozen=True)
@@ -160,9 +156,9 @@ def sheet(request: Request) -> Response:
     """The same table for spreadsheets, all its pages."""
     asked = replace(Asked.of(request), page=1, size=MOST_LINES)
     found = table(asked, desk.of(request))
-    return Response(as_csv(found.found.rows, found.columns), media_type="text/csv; charset=utf-8", headers={
-        "content-disposition": 'attachment; filename="runs.csv"', "x-total-count": str(found.found.total),
-    })  # fmt: skip
+    answer = csv_file("runs.csv", as_csv(found.found.rows, found.columns))
+    answer.headers["x-total-count"] = str(found.found.total)
+    return answer
 
 
 routes = (Route("/", runs), Route("/runs.csv", sheet))

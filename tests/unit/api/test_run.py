@@ -78,6 +78,4 @@ def test_a_notebook_shows_it_and_nothing_of_it_is_markup(lab: Client, world: Wor
     world.program = Program(outputs={"<b>.txt": b"x"})
     text = lab.submit(PLAIN | {"params": {"note": "<script>alert(1)</script>\x1b[2J"}}, submitter="<i>")._repr_html_()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-    assert not {"<script", "<i>", "<b>", "\x1b"} & {
-        piece for piece in ("<script", "<i>", "<b>", "\x1b") if piece in text
-    }
+    assert not [piece for piece in ("<script", "<i>", "<b>", "\x1b") if piece in text]

@@ -25,7 +25,7 @@ def test_pages_of_a_log_are_its_lines_once_each(monkeypatch: pytest.MonkeyPatch)
     assert pages > 50
     found = [page_of(io.BytesIO(data), len(data), number).text for number in range(1, pages + 1)]
     assert "".join(found).encode() == data
-    assert page_of(io.BytesIO(data), len(data), None).text == found[-1]
+    assert page_of(io.BytesIO(data), len(data), 0).text == found[-1]
     assert page_of(io.BytesIO(data), len(data), 999).number == pages
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -136,3 +137,5 @@ def test_a_token_that_can_be_guessed_is_a_mistake() -> None:
 def test_only_http_is_spoken(world: World) -> None:
     answer = world.get("/", {"upgrade": "websocket", "connection": "upgrade"}, token="")
     assert answer.status_code == 401
+    with pytest.raises(ValueError, match="only HTTP"):
+        asyncio.run(world.app({"type": "websocket"}, None, None))  # type: ignore[arg-type]
