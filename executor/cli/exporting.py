@@ -31,6 +31,8 @@ class Chosen:
     records: Callable[[], Iterator[Record]]
     table: Callable[[], Batch]
     """The same runs as a row for each."""
+    code: int = 0
+    """The exit code: another one when there were records that cannot be read, and so are not among them."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def export_command(
     else:
         for one in done if isinstance(done, list) else [done]:
             show(str(one.get("file") or one["url"]))
-    return 0
+    return chosen.code
 
 
 def _named(hashes: tuple[str, ...], attempt: str | None, url: str | None) -> Chosen:
@@ -89,7 +91,7 @@ def _named(hashes: tuple[str, ...], attempt: str | None, url: str | None) -> Cho
 
 
 def _found(expression: str, url: str | None) -> Chosen:
-    from executor.cli.listing import library_of
+    from executor.cli.listing import library_of, told_problems
     from executor.cli.wiring import now
     from executor.evidence.grammar import parse
     from executor.spec.canonical import Digest
@@ -99,11 +101,9 @@ def _found(expression: str, url: str | None) -> Chosen:
     parse(expression)  # what cannot be read needs no store
     library = library_of(url)
     batch = library.ask(lambda view: table.found(view, expression, now()))
-    for one in library.problems():
-        say(f"executor: {one.problem}")
     keys = batch.keys
     return Chosen(library.store, True, lambda: (read(library.store, Digest(key.spec), key.attempt) for key in keys),
-                  lambda: batch)  # fmt: skip
+                  lambda: batch, told_problems(library))  # fmt: skip
 
 
 # A file for each run ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from executor.store import layout
 from tests.fakes import NOON
 from tests.unit.cli.conftest import Run
 from tests.unit.sites import Program, World, a_spec
+from tests.unit.steps.finding.test_indexing import record_key
 from tests.unit.steps.finding.test_leaderboard import Team
 
 SPEC = a_spec()
@@ -146,3 +147,12 @@ def test_either_hashes_or_an_expression(run: Run, wired: World) -> None:
     for words in ([], [HASH, "--find", ""], ["--find", "", "--attempt", "x"], [HASH, HASH, "--attempt", "x"]):
         assert run("export", *words, "--as", "csv", "--json").json["error"] == "UsageError"
     assert run("export", "--find", "a = 1", "--as", "csv", "--json").json["error"] == "QueryError"
+
+
+def test_a_table_that_lacks_a_record_is_written_and_told(run: Run, team: Team, tmp_path: Path) -> None:
+    team.ran(0.1)
+    team.store.contents[record_key(team.ran(0.2, seed=2))] = b"{}"
+    found = run("export", "--find", "", "--as", "csv")
+    assert (found.code, found.out) == (5, "runs.csv\n")
+    assert "stored bytes are wrong" in found.err
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 2
