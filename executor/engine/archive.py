@@ -77,10 +77,8 @@ class Committed:
     def read(self, path: str, most: int) -> bytes | None:
         """What a file holds; none when that is more than `most` bytes."""
         size, stream = self.objects.open(self.files[path])
-        if size > most:
-            self.objects.close(stream)
-            return None
-        return _read(self.objects, self.files[path], "blob")
+        self.objects.close(stream)
+        return None if size > most else _read(self.objects, self.files[path], "blob")
 
 
 @contextmanager

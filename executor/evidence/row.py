@@ -135,7 +135,7 @@ def _values(record: Record) -> Iterator[tuple[str, Value | None]]:
     yield "image_name", record.hints.image
     yield "commit", spec.get("code")
     yield "rerun", record.rerun
-    yield "varied", ", ".join(f"{name}={value}" for name, value in sorted(record.varied.items())) or None
+    yield "varied", varied(record) or None
     yield "outputs", len(record.outputs)
     yield "executor", record.executor
     yield from flat("labels", record.hints.labels)
@@ -143,6 +143,17 @@ def _values(record: Record) -> Iterator[tuple[str, Value | None]]:
     yield from flat("params", spec.get("params", {}))
     for family in ("metrics", "lowest", "highest"):
         yield from ((f"{family}.{name}", value) for name, value in getattr(record, family).items())
+
+
+def varied(record: Record) -> str:
+    """What was varied on purpose, such as `seed=2, threads=4`; empty when nothing was."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(record.varied.items()))
+
+
+def parameters(record: Record) -> dict[str, Value | None]:
+    """Parameters of the spec by dotted names, and its seed: `spec.seed` where a parameter has that name."""
+    found = {name.removeprefix("params."): value for name, value in flat("params", record.spec.get("params", {}))}
+    return found | {"spec.seed" if "seed" in found else "seed": record.spec.get("seed")}
 
 
 def flat(name: str, value: Any) -> Iterator[tuple[str, Value | None]]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from executor.errors import UsageError
 from executor.evidence.record import Record
-from executor.evidence.row import Value, flat
+from executor.evidence.row import Value, flat, varied
 from executor.facts import Fingerprint, GpuFacts
 
 MOST_RUNS = 200
@@ -176,7 +176,7 @@ def _of_run(record: Record) -> Iterator[tuple[str, Any]]:
     yield "status", record.status
     yield "verdict", record.comparison.verdict if record.comparison else None
     yield "runtime_s", record.outcome.runtime_s
-    yield "varied", ", ".join(f"{name}={value}" for name, value in sorted(record.varied.items()))
+    yield "varied", varied(record)
     yield from flat("labels", record.hints.labels)
 
 

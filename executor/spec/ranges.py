@@ -20,7 +20,7 @@ _MOST_WHOLE = 2**64 - 1
 _KEYS = ("from", "to", "step", "num", "scale")
 _EXACT, _KEPT = Context(prec=60), Context(prec=40)
 """Powers are worked out to 60 digits, the same on every machine, and the last 20 are dropped."""
-__MOST_POWERS = 1000
+_MOST_POWERS = 1000
 EXAMPLE = "a list of values or a range such as {from: 0.1, to: 0.5, step: 0.1}"
 
 
@@ -133,7 +133,7 @@ def _not_whole(low: Number) -> str:
 
 
 def _all_whole(powers: Range) -> bool:
-    if powers.count > __MOST_POWERS:
+    if powers.count > _MOST_POWERS:
         return False
     return all(powers._power(index).denominator == 1 for index in range(powers.count))
 

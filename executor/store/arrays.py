@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 Array: TypeAlias = "pa.Array"
 KINDS: Mapping[str, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "json": pa.string()}
 """What a column can hold. `json` is for true and false, lists, and whole numbers that need more than 64 bits."""
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
+"""Whole numbers that a column of the kind `int` can hold."""
 _SPARSE = 4
 """A column with a value in fewer than one of so many rows is kept as places and values."""
 
@@ -31,7 +32,7 @@ def kind_of(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return "json"
     if isinstance(value, int):
-        return "int" if value in _INT64 else "json"
+        return "int" if value in INT64 else "json"
     return "float" if isinstance(value, float) else "text"
 
 
@@ -93,7 +94,12 @@ def _spread(places: pa.Array, values: pa.Array, length: int) -> pa.Array:
 
 def joined(arrays: Iterable[pa.Array]) -> pa.Array:
     """Several arrays of one column as one."""
-    return pa.concat_arrays([one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in arrays])
+    return pa.concat_arrays(list(map(plain, arrays)))
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """The same without a dictionary."""
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def places(rows: Sequence[int]) -> Array:

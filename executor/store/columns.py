@@ -16,10 +16,11 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from executor.store.arrays import INT64, plain
+
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
 }  # fmt: skip
-_INT64 = range(-(2**63), 2**63)
 Parts: TypeAlias = "Sequence[pa.Array]"
 """Something for each row, in parts that cover the same rows as those of any other."""
 Mask: TypeAlias = "Sequence[pa.Array]"
@@ -107,7 +108,7 @@ class Column:
 
     def texts(self) -> Parts:
         """The rows as texts, lists and such as JSON; null where there is none."""
-        return self._merged({"text": _plain, "json": _plain}, pa.string())
+        return self._merged({"text": plain, "json": plain}, pa.string())
 
     def _where(self, test: Callable[[str, pa.Array], pa.Array]) -> Mask:
         found = []
@@ -126,10 +127,6 @@ class Column:
 
     def _part(self, kind: str, at: int) -> pa.Array | None:
         return self.kinds[kind][at] if kind in self.kinds else None
-
-
-def _plain(part: pa.Array) -> pa.Array:
-    return part.dictionary_decode() if pa.types.is_dictionary(part.type) else part
 
 
 def _floats(part: pa.Array) -> pa.Array:
@@ -193,8 +190,8 @@ def _nearest(kind: str, literal: float) -> float:
     """A value of that kind next to a literal: equal to it, when one is."""
     if kind == "float":
         return float(literal)
-    if math.isinf(literal) or int(literal) not in _INT64:
-        return _INT64[-1] if literal > 0 else _INT64[0]
+    if math.isinf(literal) or int(literal) not in INT64:
+        return INT64[-1] if literal > 0 else INT64[0]
     return math.floor(literal)
 
 

@@ -14,8 +14,8 @@ from executor.evidence.record import Blob, Record
 from executor.spec.canonical import CHUNK, Digest
 from executor.steps.exports.crate_document import NAME, Packed, document, manifest
 from executor.steps.exports.genuine import genuine
+from executor.steps.exports.intoto import envelope
 from executor.steps.history import pull
-from executor.steps.signed.attest import envelope_of
 from executor.steps.signed.signing import opened
 from executor.store.interface import Store
 
@@ -32,17 +32,26 @@ def write(record: Record, store: Store, target: Path, progress: Progress) -> lis
     Every byte is verified. Equal exports give equal bytes. Raises `CorruptObject`.
     """
     genuine(record, store)
+    signed = _signed(record, store)
     folder = target.with_suffix("") if target.suffix == ".zip" else target
     folder.mkdir()
-    files = sorted(_fill(record, store, folder, progress), key=lambda file: file.path)
-    crate = document(record, files, _signers(store, record))
+    files = sorted(_fill(record, store, folder, progress, signed), key=lambda file: file.path)
+    crate = document(record, files, opened(signed).keyids if signed else ())
     (folder / NAME).write_text(json.dumps(crate, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if target != folder:
         _zip(folder, target, record)
     return files
 
 
-def _fill(record: Record, store: Store, folder: Path, progress: Progress) -> Iterator[Packed]:
+def _signed(record: Record, store: Store) -> bytes | None:
+    with suppress(NotFound):
+        return envelope(record, store)
+    return None
+
+
+def _fill(
+    record: Record, store: Store, folder: Path, progress: Progress, signed: bytes | None
+) -> Iterator[Packed]:  # fmt: skip
     outputs = pull(store, record, folder / "outputs", progress)
     for file in outputs:
         about = f"Output of the program ({file.role})."
@@ -55,9 +64,9 @@ def _fill(record: Record, store: Store, folder: Path, progress: Progress) -> Ite
     key, attempt = record.spec_hash, record.attempt
     yield _kept(folder, "spec.json", store.get_spec(key), "Canonical bytes of the spec: their hash is the run's name.")
     yield _kept(folder, "record.json", store.get_record(key, attempt), "The record of the run, as it is stored.")
-    with suppress(NotFound):
+    if signed:
         about = "Signed statement about the run: in-toto, SLSA provenance."
-        yield _kept(folder, "provenance.intoto.jsonl", envelope_of(store, key, attempt), about)
+        yield _kept(folder, "provenance.intoto.jsonl", signed, about)
 
 
 def _fetched(store: Store, blob: Blob, folder: Path, path: str, about: str) -> Packed:
@@ -69,12 +78,6 @@ def _fetched(store: Store, blob: Blob, folder: Path, path: str, about: str) -> P
 def _kept(folder: Path, path: str, data: bytes, about: str) -> Packed:
     (folder / path).write_bytes(data)
     return Packed(path, Digest.of(data), len(data), about)
-
-
-def _signers(store: Store, record: Record) -> tuple[str, ...]:
-    with suppress(NotFound):
-        return opened(envelope_of(store, record.spec_hash, record.attempt)).keyids
-    return ()
 
 
 def _zip(folder: Path, target: Path, record: Record) -> None:

@@ -6,7 +6,6 @@ It is made from the record and the list of files alone, without the clock: the s
 
 from __future__ import annotations
 
-import math
 import mimetypes
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from executor.evidence.record import Record
-from executor.evidence.row import flat
+from executor.evidence.row import parameters
 from executor.spec.canonical import Digest
+from executor.steps.finding.sheet import plain_value
 
 CRATE, PROFILE = "https://w3id.org/ro/crate/1.1", "https://w3id.org/ro/wfrun/process/0.5"
 NAME = "ro-crate-metadata.json"
@@ -199,22 +199,16 @@ def manifest(name: str) -> str:
     return f"data/{quote(name, safe='')}.manifest"
 
 
-def _given(record: Record) -> dict[str, Any]:
-    """Parameters and seed of the spec, by dotted names."""
-    named = {name.removeprefix("params."): value for name, value in flat("params", record.spec.get("params", {}))}
-    return named | {"spec.seed" if "seed" in named else "seed": record.spec.get("seed")}
-
-
 def _parameters(record: Record) -> list[_Entity]:
     return [
         {"@id": f"#parameter-{quote(name, safe='')}", "@type": "FormalParameter", "name": name,
          "additionalType": _KINDS.get(type(value), "Text"), "valueRequired": True}
-        for name, value in _given(record).items()
+        for name, value in parameters(record).items()
     ]  # fmt: skip
 
 
 def _values(record: Record) -> Iterator[_Entity]:
-    for name, value in _given(record).items():
+    for name, value in parameters(record).items():
         yield {**_property("value", name, value), "exampleOfWork": _ref(f"#parameter-{quote(name, safe='')}")}
 
 
@@ -231,8 +225,5 @@ def _environment(record: Record) -> list[_Entity]:
 
 def _property(kind: str, name: str, value: Any) -> _Entity:
     """A name and its value; JSON has no NaN, no infinity, and RO-Crate no nested values: these are texts."""
-    if isinstance(value, float) and not math.isfinite(value):
-        value = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
-    elif value is None or isinstance(value, list):
-        value = str(value)
+    value = str(value) if value is None or isinstance(value, list) else plain_value("", value)
     return {"@id": f"#{kind}-{quote(name, safe='')}", "@type": "PropertyValue", "name": name, "value": value}

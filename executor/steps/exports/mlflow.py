@@ -16,7 +16,7 @@ from typing import Any
 
 from executor.evidence import series
 from executor.evidence.record import Record
-from executor.evidence.row import flat
+from executor.evidence.row import parameters, varied
 from executor.spec.canonical import Digest
 from executor.steps.exports.genuine import genuine
 from executor.steps.exports.numbers import series_table
@@ -86,7 +86,7 @@ def tags(record: Record) -> dict[str, str]:
         "executor.image_name": hints.image, "executor.exit_code": record.outcome.exit_code,
         "executor.verdict": record.comparison.verdict if record.comparison else None,
         "executor.proof": record.proof.standing if record.proof else None,
-        "executor.varied": ", ".join(f"{name}={value}" for name, value in sorted(record.varied.items())),
+        "executor.varied": varied(record),
         **{f"executor.data.{name}": digest for name, digest in spec.get("data", {}).items()},
         **{f"executor.label.{name}": value for name, value in hints.labels.items()},
         "mlflow.user": hints.submitter, "mlflow.source.git.commit": spec.get("code"),
@@ -97,9 +97,8 @@ def tags(record: Record) -> dict[str, str]:
 
 def params(record: Record) -> dict[str, str]:
     """Parameters and seed as texts."""
-    found = {name.removeprefix("params."): value for name, value in flat("params", record.spec.get("params", {}))}
-    found["spec.seed" if "seed" in found else "seed"] = record.spec.get("seed")
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+    found = parameters(record).items()
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in found}
     return {named(name): text[:LONGEST_VALUE] for name, text in texts.items()}
 
 

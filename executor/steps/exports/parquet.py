@@ -18,6 +18,7 @@ from executor.evidence.record import Record
 from executor.evidence.row import FIELDS
 from executor.steps.exports.numbers import series_table
 from executor.steps.exports.table import names
+from executor.store.arrays import plain
 from executor.store.changes import Key
 from executor.store.interface import Store
 from executor.store.view import Batch
@@ -43,16 +44,15 @@ def write(batch: Batch, target: Path) -> None:
 
 def _column(name: str, kinds: Mapping[str, pa.Array]) -> pa.Array:
     """One column of one type: what is a number in one run and a text in another is a text."""
-    plain = {kind: array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-             for kind, array in kinds.items()}  # fmt: skip
-    if plain.keys() <= {"int", "float"}:
+    kinds = {kind: plain(array) for kind, array in kinds.items()}
+    if kinds.keys() <= {"int", "float"}:
         if name in FIELDS and FIELDS[name].kind == "time":
-            return plain["int"].cast(pa.timestamp("us", tz="UTC"))
-        whole = plain.keys() == {"int"}
-        return _first([array if whole else array.cast(pa.float64(), safe=False) for array in plain.values()])
-    if plain.keys() == {"json"} and set(pc.unique(plain["json"]).to_pylist()) <= {"true", "false", None}:
-        return pc.equal(plain["json"], "true")
-    return _first([array if kind in ("text", "json") else _words(array) for kind, array in plain.items()])
+            return kinds["int"].cast(pa.timestamp("us", tz="UTC"))
+        whole = kinds.keys() == {"int"}
+        return _first([array if whole else array.cast(pa.float64(), safe=False) for array in kinds.values()])
+    if kinds.keys() == {"json"} and set(pc.unique(kinds["json"]).to_pylist()) <= {"true", "false", None}:
+        return pc.equal(kinds["json"], "true")
+    return _first([array if kind in ("text", "json") else _words(array) for kind, array in kinds.items()])
 
 
 def _first(arrays: Sequence[pa.Array]) -> pa.Array:

@@ -15,7 +15,7 @@ from executor.errors import UsageError
 from executor.evidence.importance import UNEXPLAINED, Importance, Pair, Parameter, problem, tied
 from executor.evidence.versus import ABSENT, Held, is_number, kept_apart
 from executor.steps.finding.indexing import Library
-from executor.steps.finding.search import meant, resolver, told
+from executor.steps.finding.search import meant, numbers_of, resolver, told
 from executor.store import columns
 from executor.store.view import View
 
@@ -52,8 +52,8 @@ def sampled(view: View, metric: str, now: datetime, where: str = "", seed: int =
     name = resolver(view, now).name(metric)
     params = [one for one in view.names if one.startswith("params.")]
     rows, left_out = _counted(view, _runs(view, name, now, where), name, params)
-    if not rows and view.count and not columns.total(columns.filled(view.column(name).numbers())):
-        raise UsageError(f"{name} is no number", advice="`executor find --names` says what is one")
+    if not rows:  # perhaps because none has a number
+        numbers_of(view, name)
     held: dict[str, list[Held]] = {one: [row.get(one, ABSENT) for row in rows] for one in params}
     varying = {one: values for one, values in held.items() if len(set(map(kept_apart, values))) > 1}
     constant = sorted(one for one, values in held.items() if one not in varying and ABSENT not in values and values)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from executor.errors import UsageError
 from executor.evidence.interval import Estimate, estimate
 from executor.evidence.versus import ABSENT, kept_apart
 from executor.steps.finding.behind import confirm
-from executor.steps.finding.search import compared, meant, resolver, told
+from executor.steps.finding.search import compared, meant, numbers_of, resolver, told
 from executor.store import columns
 from executor.store.columns import Mask, Parts
 from executor.store.interface import Store
@@ -83,12 +82,10 @@ def board(
     """The same as the index has it."""
     name = resolver(view, now).name(metric)
     mask = columns.both(meant(view, where, now)[0], meant(view, _COUNTS, now)[0])
-    values = view.column(name).numbers()
+    values = numbers_of(view, name)
     mask = columns.both(mask, columns.filled(values))
     mask = columns.both(mask, columns.opposite(compared(view, name, "==", math.nan)))
     total = columns.total(mask)
-    if view.count and not total and not columns.total(columns.filled(values)):
-        raise UsageError(f"{name} is no number", advice="`executor find --names` says what is one")
     keys = [(values, "ascending" if lowest else "descending"), (view.column("created").numbers(), "ascending")]
     leaders = _one_each(view, mask, keys, per, limit)
     parameters = [one for one in view.names if one.startswith("params.")][:_MOST_PARAMETERS]

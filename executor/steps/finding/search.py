@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any
 
-from executor.errors import QueryError
+from executor.errors import QueryError, UsageError
 from executor.evidence.grammar import parse
 from executor.evidence.query import And, Compare, Expression, Not, Op, holds
 from executor.evidence.resolve import Resolver
@@ -75,6 +75,14 @@ def _mask(view: View, expression: Expression, text: str, names: dict[str, None])
 def compared(view: View, name: str, op: Op, value: Any) -> Mask:
     """The runs of which one comparison is true."""
     return view.column(name).compare(op, value, lambda found: holds(found, op, value))
+
+
+def numbers_of(view: View, name: str) -> Parts:
+    """What runs have as numbers under a whole name; raises `UsageError` when there are runs and none has one."""
+    found = view.column(name).numbers()
+    if view.count and not columns.total(columns.filled(found)):
+        raise UsageError(f"{name} is no number", advice="`executor find --names` says what is one")
+    return found
 
 
 def find(

@@ -53,6 +53,13 @@ def test_an_unsigned_run_has_no_statement(world: World, ran: Record, tmp_path: P
     assert "provenance.intoto.jsonl" not in {file.path for file in files}
 
 
+def test_a_damaged_statement_is_said_before_anything_is_written(world: World, ran: Record, tmp_path: Path) -> None:
+    world.store.contents[layout.provenance(ran.spec_hash, ran.attempt)] = b"{}"
+    with pytest.raises(CorruptObject, match="a signed statement"):
+        write(ran, world.store, tmp_path / "crate", lambda *_: None)
+    assert not (tmp_path / "crate").exists()
+
+
 def test_wrong_bytes_are_no_crate(world: World, ran: Record, tmp_path: Path) -> None:
     world.store.contents[layout.blob(Digest.of(b"weights"))] = b"other!!"
     with pytest.raises(CorruptObject):
