@@ -81,6 +81,9 @@ def mlflow_command(
         for left_out, why in ((done.known, "here already"), (done.running, "not ended yet"), (done.ours, "ours")):
             if left_out:
                 say(f"{count(left_out, 'run')} left out: {why}")
+        if done.unlisted:
+            why = next(iter(done.unlisted.values()))
+            say(f"{count(len(done.unlisted), 'run')} without a whole list of files: {why}")
     return 0
 
 

@@ -23,8 +23,6 @@ MOST_CELLS = 24_000
 """Cells of a table in a page; a file for spreadsheets has all."""
 MOST_AXES = 12
 """Parameters of one picture."""
-COLOURS = 10
-"""Runs that have a colour of their own; of more, the colour is the value of the metric."""
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,7 @@ class SweepFile:
 
 
 def load_sweep(path: Path) -> SweepFile:
-    """Read a sweep file."""
+    """Read a sweep file; raises `SpecError` for one that cannot be read, and with every problem in it."""
     return parse_sweep(file.read_file(path), str(path))
 
 

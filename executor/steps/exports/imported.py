@@ -62,6 +62,8 @@ class Imported(Fact):
     """Path and bytes of each file, which stay where they are."""
     artifacts_at: str = ""
     """Where that is."""
+    artifacts_problem: str = ""
+    """Why they are not all named; empty when they are."""
     series: DigestField | None = None
     """Digest of the table of every point; none when there is none."""
     imported: datetime

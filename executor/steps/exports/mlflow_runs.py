@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,8 @@ class Brought:
 
     new: list[str] = field(default_factory=list)
     """Ids under which runs are kept now."""
+    unlisted: dict[str, str] = field(default_factory=dict)
+    """Those of them whose files are not all listed, and why."""
     known: int = 0
     """Runs that were here already; they stay as they are."""
     running: int = 0
@@ -78,28 +80,33 @@ def _take(
             kept = _said(run, experiment, tracking, wish, digest)
             keep(store, kept, table if digest else None)
         done.new.append(kept.id.hex)
+        if kept.artifacts_problem:
+            done.unlisted[kept.id.hex] = kept.artifacts_problem
 
 
 def _said(run: Any, experiment: str, tracking: Tracking, wish: Wish, series: Digest | None) -> Imported:
-    info, data = run.info, run.data
+    info, data, (artifacts, problem) = run.info, run.data, _artifacts(run, tracking)
     return Imported(
         source=SOURCE, place=tracking.url, experiment=experiment, run_id=info.run_id,
         name=info.run_name or info.run_id, status=info.status, user=data.tags.get("mlflow.user") or info.user_id or "",
         started=_moment(info.start_time), finished=_moment(info.end_time), params=_texts(data.params),
         metrics={name: float(value) for name, value in data.metrics.items()}, tags=_texts(data.tags),
-        artifacts=dict(_artifacts(run, tracking)), artifacts_at=info.artifact_uri or "", series=series,
+        artifacts=artifacts, artifacts_at=info.artifact_uri or "", artifacts_problem=problem, series=series,
         imported=wish.now, imported_by=wish.who, executor=wish.version,
     )  # fmt: skip
 
 
-def _artifacts(run: Any, tracking: Tracking) -> Iterator[tuple[str, int]]:
-    """Its files, where they can and may be listed from here."""
-    if not may_list(run.info.artifact_uri or "", tracking.url):
-        return
+def _artifacts(run: Any, tracking: Tracking) -> tuple[dict[str, int], str]:
+    """Its files with their sizes, as far as they can and may be listed from here, and why they are not all."""
+    found: dict[str, int] = {}
+    if not may_list(uri := run.info.artifact_uri or "", tracking.url):
+        return found, f"they are at {uri or 'no address'}, where nobody looks for others"
     try:
-        yield from tracking.files(run.info.run_id)
-    except (NotFound, Unreachable):
-        return
+        for path, size in tracking.files(run.info.run_id):
+            found[path] = size
+    except (NotFound, Unreachable) as error:
+        return found, error.message
+    return found, ""
 
 
 def may_list(uri: str, place: str) -> bool:

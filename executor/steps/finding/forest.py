@@ -67,7 +67,10 @@ class _Encoded:
 
 
 def measure(parameters: Sequence[Sequence[Held]], values: Sequence[float], seed: int = 0) -> Measured:
-    """Explain the finite `values` of runs by what they have for each of the parameters that vary."""
+    """Explain the finite `values` of n runs by what they have for each of the k `parameters` that vary.
+
+    `parameters` is k columns of n values. Shares are of the variance, 0 to 1, k of each kind.
+    """
     encoded = [_encoded(column) for column in parameters]
     inputs = np.hstack([one.columns for one in encoded])
     targets = np.asarray(values, dtype=np.float64)

@@ -37,7 +37,15 @@ def test_runs_come_in_once_and_are_found(run: Run, wired: World, tracking: Memor
         "0 runs of http://mlflow kept as history\n", "2 runs left out: here already\n",
     )  # fmt: skip
     document = run("import", "mlflow", "http://mlflow", "--json").json
-    assert document == {"source": "mlflow", "place": "http://mlflow", "new": [], "known": 2, "running": 0, "ours": 0}
+    assert document == {
+        "source": "mlflow",
+        "place": "http://mlflow",
+        "new": [],
+        "unlisted": {},
+        "known": 2,
+        "running": 0,
+        "ours": 0,
+    }
     found = run("import", "find", "acc > 0.1", "--json").json
     assert found["total"] == 1
     assert {name: found["imported"][0][name] for name in ("source", "name", "group", "ended", "metrics.acc")} == {

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from executor.errors import NotFound
+from executor.errors import NotFound, Unreachable
 from executor.evidence.series import read as stretches
 from executor.spec.canonical import Digest
 from executor.steps.exports.imported import read
@@ -98,3 +99,16 @@ def test_a_moment_that_is_none_is_left_out(tracking: MemoryTracking, tmp_path: P
 )  # fmt: skip
 def test_the_address_of_artifacts_leads_to_nothing_of_this_machine(uri: str, place: str, may: bool) -> None:
     assert may_list(uri, place) == may
+
+
+def test_files_that_cannot_be_listed_are_told_and_kept_as_that(tracking: MemoryTracking, tmp_path: Path) -> None:
+    def away(run: str, below: str | None = None) -> Iterator[tuple[str, int]]:
+        yield "a.txt", 1
+        raise Unreachable("bucket: no credentials")
+
+    tracking.files = away  # type: ignore[method-assign]
+    store = MemoryStore()
+    done = bring(tracking, store, Wish("ada", NOON, "0", tmp_path))
+    assert set(done.unlisted) == set(done.new)
+    run = read(store, "mlflow", Digest(done.new[0]))
+    assert (run.artifacts, run.artifacts_problem) == ({"a.txt": 1}, "bucket: no credentials")
