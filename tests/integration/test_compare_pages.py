@@ -37,6 +37,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync")  # fmt: skip
 TOKEN = "a-token-that-nobody-guesses"
 SVG = ".picture svg"
+DRAWN = "() => [...document.querySelectorAll('.picture')].every((one) => one.querySelector('svg'))"
 GROUND = "document.querySelector('.picture svg')?.style.backgroundColor"
 WHITE = "rgb(255, 255, 255)"
 UNNAMED = """() => [...document.querySelectorAll('button, a, select, input:not([type=hidden]), [tabindex="0"]')]
@@ -108,8 +109,13 @@ class Seen:
 
     def open(self, url: str) -> Any:
         self.page.goto(url)
-        self.page.wait_for_selector(SVG)
+        self.drawn()
         return self.page
+
+    def drawn(self) -> None:
+        """Wait for every picture."""
+        self.page.wait_for_selector(SVG)
+        self.page.wait_for_function(DRAWN)
 
     @property
     def readout(self) -> str:
@@ -171,10 +177,10 @@ def test_the_controls_stand_in_the_address(seen: Seen, shop: Shop) -> None:
     page = seen.open(shop.url())
     page.select_option("[name=metric]", "accuracy")
     page.wait_for_url("**metric=accuracy**")
-    page.wait_for_selector(SVG)
+    seen.drawn()
     page.select_option("[name=x]", "time")
     page.wait_for_url("**x=time**")
-    page.wait_for_selector(SVG)
+    seen.drawn()
     with page.expect_response("**/compare/curves.json**smooth=0.9**"):
         page.locator("[name=smooth]").fill("0.9")
     query = parse_qs(urlsplit(page.url).query)
