@@ -161,7 +161,11 @@ def perform(
         write_control(plan, site.inside, space)
         tell(f"running, attempt {attempt}")
         signing.warm()  # while the container runs
-        with listen(spec, space, site) as listener, watched(space.disk, stop) as watch:
+        with (
+            listen(spec, space, site) as listener,
+            watched(space.disk, stop) as watch,
+            space.engaged(site.engine, tell),
+        ):
             outcome, inside = site.engine.run(plan, here.image, log=listener.write, stop=watch.stop)  # (5)
     outcome = watch.judged(listener.heard(outcome))
     seen = heard(spec, here, space.report, inside=inside, reference=before, allow=allow,

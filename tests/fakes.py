@@ -17,7 +17,7 @@ from executor.engine.interface import Credentials, LogSink
 from executor.engine.interface import Progress as EngineProgress
 from executor.engine.oci import Manifest
 from executor.engine.plan import Plan
-from executor.errors import ImageNotFound, NotFound, RegistryUnreachable, StoreUnreachable
+from executor.errors import EngineUnreachable, ImageNotFound, NotFound, RegistryUnreachable, StoreUnreachable
 from executor.facts import EngineFacts, ImageFacts, Outcome
 from executor.spec.canonical import Digest
 from executor.store.interface import Store
@@ -112,6 +112,8 @@ class FakeEngine:
         self.plans: list[Plan] = []
         self.removed: list[str] = []
         """Attempts that were asked to be removed."""
+        self.stuck = False
+        """Whether it removes nothing."""
         self.has_python = True
         self.facts = ENGINE
         self.registry: set[Digest] = set()
@@ -177,6 +179,8 @@ class FakeEngine:
         return Outcome(exit_code=code, interrupted=stop.is_set(), started=NOON, finished=NOON), self.has_python
 
     def remove(self, attempt: str) -> None:
+        if self.stuck:
+            raise EngineUnreachable("device or resource busy")
         self.removed.append(attempt)
 
 

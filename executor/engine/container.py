@@ -37,6 +37,8 @@ STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
+REMOVED_WITHIN = 5
+"""Seconds in which a container is to be gone that the engine does not remove at once: it may be busy with it."""
 _NO_PROGRAM = re.compile(r'exec: "|executable file|open executable')
 """How runc and crun say that the program itself is at fault."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -164,26 +166,22 @@ class DockerEngine:
             self._api.tag(image.id, repository, tag)
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
-        """Run the plan to its end, remove what it needed, say how it ended and whether the inside room ran."""
-        try:
-            if plan.carried:
-                self._carry(plan)
-            container = self._create(plan.request)
-            inside = self._has_program(container, plan.request["Entrypoint"][0], image)
-            if not inside:  # the user's command runs bare, and the record says so
-                self._remove(container)
-                container = self._create(plan.bare(tuple(plan.request["Cmd"])))
-            self._same_image(container, image)
-            with self._border():
-                pump = LogPump(self._api, container, log, (docker.errors.DockerException, *_LOST))
-            problem = self._start(container, pump)
-            if problem is not None:
-                return never_started(problem, self._now()), inside
-            outcome = self._finish(container, plan.timeout, pump, stop)
-            self._bring_back(container, plan)
-            return outcome, inside
-        finally:
-            self.remove(plan.attempt)
+        """Run the plan to its end, say how it ended and whether the inside room ran."""
+        if plan.carried:
+            self._carry(plan)
+        container = self._create(plan.request)
+        inside = self._has_program(container, plan.request["Entrypoint"][0], image)
+        if not inside:  # the user's command runs bare, and the record says so
+            self._remove(container)
+            container = self._create(plan.bare(tuple(plan.request["Cmd"])))
+        self._same_image(container, image)
+        with self._border():
+            pump = LogPump(self._api, container, log, (docker.errors.DockerException, *_LOST))
+        if (problem := self._start(container, pump)) is not None:
+            return never_started(problem, self._now()), inside
+        outcome = self._finish(container, plan.timeout, pump, stop)
+        self._bring_back(container, plan)
+        return outcome, inside
 
     def _carry(self, plan: Plan) -> None:
         """Fill the volumes of a plan; they are made by the container that mounts them, which never runs."""
@@ -288,9 +286,9 @@ class DockerEngine:
                 time.sleep(0.5)
         ended.set()
 
-    def _patiently(self, ask: Callable[[], T], lost: threading.Event) -> T:
-        """Ask an engine that may be restarting just now; `lost` is set when it did not answer at once."""
-        deadline = time.monotonic() + LOST_AFTER
+    def _patiently(self, ask: Callable[[], T], lost: threading.Event, seconds: float = LOST_AFTER) -> T:
+        """Ask an engine that may be restarting or busy just now; `lost` is set when it did not answer at once."""
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 return ask()
@@ -324,6 +322,9 @@ class DockerEngine:
     def remove(self, attempt: str) -> None:
         """Kill and remove all that there is of an attempt, by its label: containers and volumes."""
         mine = {"label": f"{LABEL}.attempt={attempt}"}
+        self._patiently(lambda: self._remove_all(mine), threading.Event(), REMOVED_WITHIN)
+
+    def _remove_all(self, mine: dict[str, str]) -> None:
         with self._border():
             for entry in self._api.containers(all=True, filters=mine):
                 self._remove(entry["Id"])

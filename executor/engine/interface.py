@@ -76,7 +76,7 @@ class Engine(Protocol):
         ...
 
     def run(self, plan: Plan, image: ImageFacts, *, log: LogSink, stop: threading.Event) -> tuple[Outcome, bool]:
-        """Run the plan to its end and remove all that the engine had of the attempt.
+        """Run the plan to its end; what the engine has of the attempt then is for `remove`.
 
         Returns the outcome and whether the inside room ran. `stop` ends the run early (the outcome says interrupted).
         Raises `EnvironmentMismatch` when the engine would run another image, `EngineUnreachable` when it is lost.
@@ -84,7 +84,10 @@ class Engine(Protocol):
         ...
 
     def remove(self, attempt: str) -> None:
-        """Kill and remove all that there is of an attempt, by its label: containers and volumes."""
+        """Kill and remove all that there is of an attempt, by its label: containers and volumes.
+
+        Raises `EngineUnreachable` when the engine still has some of it.
+        """
         ...
 
 

@@ -42,7 +42,8 @@ def run_tool(
     placement = replace(bench.placement, work=tool.work, data=bench.placement.data if data is None else data)
     plan = tool_plan(spec, placement, name, request, how)
     write_control(plan, site.inside, tool)
-    site.engine.run(plan, bench.image, log=_unheard, stop=site.stop.event)
+    with tool.engaged(site.engine, site.reporter.stage):
+        site.engine.run(plan, bench.image, log=_unheard, stop=site.stop.event)
 
 
 def _unheard(_: bytes) -> None:

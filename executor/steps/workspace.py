@@ -19,6 +19,7 @@ from executor.engine.interface import Engine
 from executor.errors import (
     DiskFailed,
     DiskFull,
+    EngineUnreachable,
     ExecutorError,
     HeldElsewhere,
     Interrupted,
@@ -40,6 +41,8 @@ _COPIED = "copied"
 """File there that says: nothing needs the disk of the outputs any more."""
 PUBLISH = "executor publish --pending"
 """The command that brings such results to the store."""
+_ENGAGED = "engaged"
+"""File there that says: the engine may have a container of the attempt, for which the folder stays."""
 _GATE = "gate"
 """Lock file that is held while an attempt's folder is made or swept, so that the two never meet."""
 
@@ -116,6 +119,23 @@ class Workspace:
         (self.folder / UNPUBLISHED).unlink(missing_ok=True)
 
     @contextlib.contextmanager
+    def engaged(self, engine: Engine, tell: Callable[[str], None]) -> Iterator[None]:
+        """Around a run in the engine: what the engine had of it is removed.
+
+        Where that fails, no result is lost for it: it is told, the folder stays, and the next start removes both.
+        """
+        mark = self.folder / _ENGAGED
+        mark.touch()
+        try:
+            yield
+        finally:
+            try:
+                engine.remove(self.folder.name)
+                mark.unlink()
+            except EngineUnreachable as error:
+                tell(f"left for the next start to remove: the run's container ({error.message})")
+
+    @contextlib.contextmanager
     def kept_on_failure(self, spec_hash: Digest) -> Iterator[None]:
         """Around the publication of a result: unless it ends well, what has been kept stays, and the error says where.
 
@@ -154,7 +174,7 @@ def open_workspace(
 ) -> Iterator[Workspace]:
     """Make and lock the folder of one attempt, whose run may write `disk` bytes.
 
-    It is removed at the end unless it was marked to be kept.
+    It is removed at the end unless it was marked to be kept, or the engine still has a container of it.
     """
     space = Workspace(home.attempts / attempt)
     with contextlib.ExitStack() as held:
@@ -197,11 +217,11 @@ def reopen_workspace(home: Home, attempt: str) -> Iterator[Workspace]:
 
 
 def _leave(space: Workspace, home: Home) -> None:
-    if not space.kept:
+    if space.kept:
+        _give_back(space)
+    elif not (space.folder / _ENGAGED).exists():
         with _locked(home.attempts / _GATE, wait=True):
             remove_tree(space.folder)
-    else:
-        _give_back(space)
 
 
 def _give_back(space: Workspace) -> None:

@@ -111,7 +111,17 @@ def test_what_a_killed_executor_left_goes_even_when_the_answer_is_in_the_store(w
     world.submit(SPEC)
     (world.site.home.attempts / "old").mkdir()
     assert world.submit(SPEC).cached
-    assert (world.engine.removed, world.left) == (["old"], [])
+    assert (world.engine.removed[-1], world.left) == ("old", [])
+
+
+def test_a_container_that_the_engine_does_not_remove_costs_no_result_and_goes_at_the_next_start(world: World) -> None:
+    world.engine.stuck = True
+    record = world.submit(SPEC).record
+    assert (record.status, world.engine.removed, world.left) == ("succeeded", [], [record.attempt])
+    assert any("device or resource busy" in text for text in world.watcher.stages)
+    world.engine.stuck = False
+    assert world.submit(SPEC).cached
+    assert (world.engine.removed, world.left) == ([record.attempt], [])
 
 
 def test_an_executor_killed_before_it_named_the_reference_has_finished_all_the_same(world: World) -> None:
@@ -523,7 +533,7 @@ def test_a_second_wish_while_the_result_is_kept_says_where_it_is(world: World, m
 def test_what_a_killed_executor_left_goes_first(world: World) -> None:
     (world.site.home.attempts / "old").mkdir()
     world.submit(SPEC)
-    assert (world.engine.removed, world.left) == (["old"], [])
+    assert (world.engine.removed[0], world.left) == ("old", [])
 
 
 # Those who watch ---------------------------------------------------------------------------------------------------

@@ -227,7 +227,7 @@ def test_what_was_left_by_who_was_killed_meanwhile_is_removed(world: World, slee
 
     sleeps.append(killed)
     assert not world.submit(SPEC).cached
-    assert (world.engine.removed, world.left) == (["other-1"], [])
+    assert (world.engine.removed[0], world.left) == ("other-1", [])
 
 
 def test_those_who_wait_do_not_ask_together() -> None:
