@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 from executor.engine.plan import LABEL
 from executor.evidence.record import Record
@@ -139,9 +140,12 @@ def locked(machine: Machine, script: str, more: str = "") -> tuple[Path, str]:
 
 
 def commit(folder: Path) -> str:
-    """Commit all that lies in a repository; gives the commit."""
+    """Commit all that lies in a repository; gives the commit.
+
+    No two are the same, so that no two tests have the same spec: containers are found by its hash, and killed.
+    """
     git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message=test")
+    git(folder, "commit", "--quiet", f"--message={uuid4()}")
     return git(folder, "rev-parse", "HEAD").strip()
 
 
