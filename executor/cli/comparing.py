@@ -205,8 +205,19 @@ def _explained(found: Importance) -> Iterator[str]:
                 for names in found.tied)  # fmt: skip
     if found.constant:
         yield f"  the same in all runs: {', '.join(found.constant)}"
+    yield from _by_value(found)
     if not found.problem:
         yield f"  {found.method}, seed {found.seed}; shares of the variance with 95 % of the samples"
+
+
+def _by_value(found: Importance) -> Iterator[str]:
+    from executor.evidence.interval import written
+
+    rows = [(choice.name, cut(level.value, WIDEST), str(level.over.n), written(level.over))
+            for choice in found.choices for level in choice.levels]  # fmt: skip
+    if rows:
+        yield table(rows, ("PARAMETER", "VALUE", "RUNS", "MEAN"))
+        yield "  means of the runs with a value, whatever their other parameters, ± 95 %; furthest apart first"
 
 
 def _bar(share: float) -> str:

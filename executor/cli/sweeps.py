@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from executor.cli import output
 from executor.cli.notifying import tell
-from executor.cli.output import emit, say, show
+from executor.cli.output import emit, say, show, table
 from executor.cli.running import ready
 from executor.errors import count
 
@@ -95,7 +93,7 @@ def text(summary: Summary) -> str:
     if rows:
         names = list(rows[0].values)
         head = [*(short(name) for name in names), *metrics, "runs"]
-        lines.append(output.table([_cells(row, names, metrics) for row in rows[:MOST_ROWS]], head))
+        lines.append(table([_cells(row, names, metrics) for row in rows[:MOST_ROWS]], head))
     if len(rows) > MOST_ROWS:
         lines.append(f"… and {count(len(rows) - MOST_ROWS, 'more point')}; --json has all")
     lines += _failures(summary)
@@ -143,13 +141,7 @@ def _failures(summary: Summary) -> list[str]:
 
 
 def interval(found: Estimate) -> str:
-    """A mean for people, with no more digits than its interval lets count."""
-    half = found.half_width
-    if half is None:
-        return output.number(found.mean) if found.n == 1 else f"{found.mean:.6g} (n={found.n})"
-    if not math.isfinite(half) or half == 0:
-        return f"{output.number(found.mean)} ± {half:g} (n={found.n})"
-    digits = 1 - math.floor(math.log10(half))
-    if 0 <= digits <= 6:
-        return f"{found.mean:.{digits}f} ± {half:.{digits}f} (n={found.n})"
-    return f"{found.mean:.6g} ± {half:.2g} (n={found.n})"
+    """A mean over seeds, and how many there are."""
+    from executor.evidence.interval import written
+
+    return written(found) + (f" (n={found.n})" if found.n > 1 else "")

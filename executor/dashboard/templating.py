@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, Response
 
 from executor import text
 from executor.dashboard import cells
+from executor.evidence import interval
 
 
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -62,7 +63,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
 _ENVIRONMENT.filters |= {
-    "cell": cells.cell, "duration": text.duration, "number": cells.number, "short": cells.short, "size": text.size,
-    "when": when,
+    "cell": cells.cell, "duration": text.duration, "estimate": interval.written, "number": cells.number,
+    "short": cells.short, "size": text.size, "when": when,
 }  # fmt: skip
 _ENVIRONMENT.globals |= {"run_url": run_url, "with_query": with_query, "CHIPS": cells.CHIPS}

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from executor.errors import count
-from executor.evidence.versus import Held, kept_apart
+from executor.evidence.interval import Estimate, estimate
+from executor.evidence.parallel import axis
+from executor.evidence.versus import Held, Row, kept_apart
 from executor.facts import Fact
 
 PER_PARAMETER, FEWEST = 10, 20
@@ -17,6 +19,8 @@ Strategies, 4.4). And a bootstrap sample leaves out 37 % of the runs: what a for
 fewer than seven nothing can be read.
 """
 MOST_PARAMETERS = 30
+MOST_VALUES = 12
+"""A parameter with more different values is no choice between a few: runs are not grouped by it."""
 METHOD = "random forests on 20 bootstrap samples: permutation importance, functional ANOVA, impurity"
 UNEXPLAINED = "the parameters do not explain it: a forest predicts unseen runs no better than their mean does"
 
@@ -55,6 +59,29 @@ class Pair(Fact):
     share: Share
 
 
+class Level(Fact):
+    """The runs that have one value of a parameter, whatever their others are."""
+
+    value: str
+    """As people read it; `missing` for runs that do not have the parameter."""
+    over: Estimate
+    """The metric over them."""
+
+
+class Choice(Fact):
+    """A parameter with few values, and the metric for each of them."""
+
+    name: str
+    levels: tuple[Level, ...]
+    """In the order of the values."""
+
+    @property
+    def spread(self) -> float:
+        """How far apart the means are, in the metric's unit."""
+        means = [level.over.mean for level in self.levels]
+        return max(means) - min(means)
+
+
 class Importance(Fact):
     """What a metric depends on; no parameters where numbers would mean nothing: `problem` says why."""
 
@@ -69,6 +96,8 @@ class Importance(Fact):
     """The most important first."""
     pairs: tuple[Pair, ...] = ()
     """The strongest first, at most five."""
+    choices: tuple[Choice, ...] = ()
+    """Means by value, which a few runs tell already: the parameter whose means are furthest apart first."""
     constant: tuple[str, ...] = ()
     """Parameters that are the same in all runs."""
     tied: tuple[tuple[str, ...], ...] = ()
@@ -105,3 +134,17 @@ def tied(varying: Mapping[str, Sequence[Held]]) -> Iterator[tuple[str, ...]]:
         pattern = tuple(order.setdefault(kept_apart(value), len(order)) for value in values)
         groups.setdefault(pattern, []).append(name)
     yield from (tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def choices(varying: Mapping[str, Sequence[Held]], numbers: Sequence[float]) -> list[Choice]:
+    """The finite metric of runs by the values of each parameter that has few, if any value is that of two runs."""
+    found = []
+    for name, held in varying.items():
+        line = axis(Row("params", name, tuple(held)))
+        groups: dict[tuple[float, str, str], list[float]] = {}
+        for place, value, text, number in zip(line.places, held, line.texts, numbers, strict=True):
+            groups.setdefault((place, kept_apart(value), text), []).append(number)
+        if 1 < len(groups) <= MOST_VALUES and len(groups) < len(numbers):
+            levels = tuple(Level(value=key[2], over=estimate(groups[key])) for key in sorted(groups))
+            found.append(Choice(name=name, levels=levels))
+    return sorted(found, key=lambda one: -one.spread)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from executor.facts import Fact
+from executor.text import number
 
 CONFIDENCE = 0.95
 
@@ -40,6 +41,19 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
         spread = math.sqrt(math.fsum(((v - mean) / scale) ** 2 for v in values) / (n - 1)) * scale
         half = quantile((1 + confidence) / 2, n - 1) * spread / math.sqrt(n)
     return Estimate(n=n, mean=mean, half_width=half, lowest=low, highest=high)
+
+
+def written(found: Estimate) -> str:
+    """A mean for people, such as `0.920 ± 0.020`, with no more digits than its interval lets count."""
+    half = found.half_width
+    if half is None:
+        return number(found.mean) if found.n == 1 else f"{found.mean:.6g}"
+    if not math.isfinite(half) or half == 0:
+        return f"{number(found.mean)} ± {half:g}"
+    digits = 1 - math.floor(math.log10(half))
+    if 0 <= digits <= 6:
+        return f"{found.mean:.{digits}f} ± {half:.{digits}f}"
+    return f"{found.mean:.6g} ± {half:.2g}"
 
 
 @lru_cache(maxsize=256)

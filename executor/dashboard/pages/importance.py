@@ -23,6 +23,7 @@ from executor.steps.finding.sheet import lines
 menu = ("Importance", "/importance")
 _HEAD = ("parameter", "kind", "values", "missing", "total", "total low", "total high", "alone", "alone low",
          "alone high", "impurity", "impurity low", "impurity high")  # fmt: skip
+_MEANS = ("parameter", "value", "runs", "mean", "half width", "lowest", "highest")
 
 
 @dataclass(frozen=True)
@@ -89,4 +90,12 @@ def _line(one: Parameter) -> list[Any]:
     return [one.name, one.kind, one.values, one.missing, *shares]
 
 
-routes = (Route("/importance", page), Route("/importance.csv", sheet))
+def means(request: Request) -> Response:
+    """The means by value for spreadsheets."""
+    found = answer(Asked.of(request), desk.of(request))
+    rows = ([choice.name, level.value, over.n, over.mean, over.half_width, over.lowest, over.highest]
+            for choice in found.choices for level in choice.levels for over in (level.over,))  # fmt: skip
+    return csv_file("means.csv", lines(_MEANS, rows))
+
+
+routes = (Route("/importance", page), Route("/importance.csv", sheet), Route("/importance/means.csv", means))

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from executor.errors import UsageError
-from executor.evidence.importance import UNEXPLAINED, Importance, Pair, Parameter, problem, tied
+from executor.evidence.importance import UNEXPLAINED, Importance, Pair, Parameter, choices, problem, tied
 from executor.evidence.versus import ABSENT, Held, is_number, kept_apart
 from executor.steps.finding.indexing import Library
 from executor.steps.finding.search import meant, numbers_of, resolver, told
@@ -60,7 +60,7 @@ def sampled(view: View, metric: str, now: datetime, where: str = "", seed: int =
     numbers = [float(row[name]) for row in rows]
     found = Importance(
         metric=name, where=where, runs=len(rows), left_out=left_out, seed=seed, constant=tuple(constant),
-        tied=tuple(tied(varying)), problem=problem(numbers, varying),
+        tied=tuple(tied(varying)), choices=tuple(choices(varying, numbers)), problem=problem(numbers, varying),
     )  # fmt: skip
     return Sample(found, varying, numbers)
 

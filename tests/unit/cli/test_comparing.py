@@ -154,4 +154,23 @@ def test_too_few_runs_are_said_in_the_place_of_numbers(run: Run, shop: Shop) -> 
     assert "left out: 1 did not succeed" in ran.out
     assert "`executor best metrics.accuracy --per config`" in ran.out
     assert "TOTAL" not in ran.out
+
+
+def test_of_a_small_grid_the_means_are_told(run: Run, shop: Shop) -> None:
+    for at, (lr, opt) in enumerate((lr, opt) for lr in (0.1, 0.01, 0.001) for opt in ("adam", "sgd")):
+        shop.tried({"lr": lr, "opt": opt, "at": f"unlike {at}"}, {0.1: 0.5, 0.01: 0.9, 0.001: 0.7}[lr])
+    ran = run("importance", "accuracy")
+    assert "too few runs: 6 of the 30" in ran.out
+    told = lines(ran.out)
+    start = told.index(["PARAMETER", "VALUE", "RUNS", "MEAN"])
+    assert told[start + 1 : start + 6] == [
+        ["params.lr", "0.001", "2", "0.7", "±", "0"], ["params.lr", "0.01", "2", "0.9", "±", "0"],
+        ["params.lr", "0.1", "2", "0.5", "±", "0"], ["params.opt", "sgd", "3", "0.70", "±", "0.50"],
+        ["params.opt", "adam", "3", "0.70", "±", "0.50"],
+    ]  # fmt: skip
+    assert "params.at" not in [words[0] for words in told[start:] if words], "each value is that of one run"
+
+
+def test_a_metric_that_is_not_there_and_a_wrong_expression_are_usage(run: Run, shop: Shop) -> None:
+    shop.tried({"lr": 1}, 0.5)
     assert run("importance", "nothing").code == run("importance", "accuracy", "--where", "lr =").code == 2

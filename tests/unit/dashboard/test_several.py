@@ -162,6 +162,18 @@ def test_too_few_runs_are_said_in_the_place_of_numbers(world: World) -> None:
     assert world.get("/importance?metric=accuracy&where=lr+=").status_code == 400
 
 
+def test_the_means_of_a_few_runs_are_told_by_value(world: World) -> None:
+    for at, (lr, opt) in enumerate((lr, opt) for lr in (1, 2) for opt in (HOSTILE, "sgd")):
+        tried(world, {"lr": lr, "opt": opt}, at / 4)
+    text = world.page("/importance?metric=accuracy")
+    Page(text)
+    assert "0.6 ± 1.6" in text
+    rows = table(world.get("/importance/means.csv?metric=accuracy").text)
+    assert rows[:3] == [["parameter", "value", "runs", "mean", "half width", "lowest", "highest"],
+                        ["params.lr", "1", "2", "0.125", rows[1][4], "0.0", "0.25"],
+                        ["params.lr", "2", "2", "0.625", rows[2][4], "0.5", "0.75"]]  # fmt: skip
+
+
 # reproducibility ---------------------------------------------------------------------------------------------------
 
 

@@ -94,6 +94,17 @@ def test_a_missing_parameter_is_a_value_and_tied_ones_are_named(lab: Lab) -> Non
     assert dropout.total.mean > 0.3
 
 
+def test_means_by_value_come_in_the_order_of_values_and_tell_who_lacks_the_parameter(lab: Lab) -> None:
+    for at, dropout in enumerate((None, 10, 9, 100, None, 10, 9, 100)):
+        lab.tried({"seed": at, **({} if dropout is None else {"dropout": dropout})}, 0.1 * (dropout or 1) + at)
+    (choice,) = lab.explain().choices
+    assert choice.name == "params.dropout"
+    assert [(one.value, one.over.n, round(one.over.mean, 6)) for one in choice.levels] == [
+        ("missing", 2, 2.1), ("9", 2, 4.9), ("10", 2, 4), ("100", 2, 15),
+    ]  # fmt: skip
+    assert choice.spread == pytest.approx(12.9)
+
+
 def test_what_the_parameters_do_not_explain_has_no_numbers(lab: Lab) -> None:
     pytest.importorskip("sklearn")
     for run in range(40):
