@@ -47,8 +47,6 @@ TOGETHER, NEW, NAMES = 50_000, 1_000, 6_000
 """Runs that are added at a time; new runs that are taken in; names of runs that have many."""
 NOW = START + timedelta(days=400)
 UNTIL = f"{NOW:%Y%m%d%H}"
-PLAIN = "import sys; sys.modules['numpy'] = None; from executor.cli.main import main; main()"
-"""The command as it runs where only what it needs is installed: pyarrow imports NumPy when it can."""
 SHOWN = ("name", "status", "created", "metrics.accuracy", "metrics.loss")
 
 
@@ -179,7 +177,6 @@ def commands(folder: Path, index: Index) -> dict[str, float]:
         "import_pyarrow_s": run(sys.executable, "-c", "import pyarrow.compute"),
         "help_s": run(*executor, "--help"),
         **{f"{name}_s": run(*executor, *asked) for name, asked in words.items()},
-        **{f"{name}_without_numpy_s": run(sys.executable, "-c", PLAIN, *asked) for name, asked in words.items()},
     }
     rounds = [{name: seconds(job) for name, job in jobs.items()} for _ in range(8)][1:]  # in turn
     return {name: statistics.median([one[name] for one in rounds]) for name in jobs}

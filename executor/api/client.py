@@ -191,7 +191,8 @@ class Client:
 
         Raises `UsageError` for less than two runs or more than 200.
         """
-        from executor.evidence.versus import ABSENT, versus
+        from executor.evidence.held import ABSENT
+        from executor.evidence.versus import versus
         from executor.steps.finding.comparison import rows_of
 
         chosen = [run if isinstance(run, Run) else self.run(run) for run in runs]

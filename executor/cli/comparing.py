@@ -16,9 +16,10 @@ from executor.cli.output import cut, emit, say, shared, show, table
 from executor.errors import UsageError, count
 
 if TYPE_CHECKING:
+    from executor.evidence.held import Held
     from executor.evidence.importance import Importance, Share
     from executor.evidence.record import Record
-    from executor.evidence.versus import Delta, Held, Row, Versus
+    from executor.evidence.versus import Delta, Row, Versus
     from executor.steps.finding.indexing import Library
     from executor.steps.finding.versus import CodeChange
 
@@ -145,7 +146,7 @@ def _delta(delta: Delta | None) -> str:
 
 def _spread(row: Row) -> tuple[str, str, str]:
     """How many values a field of many runs has, from which to which, and how many runs lack it."""
-    from executor.evidence.versus import ABSENT, is_number, kept_apart
+    from executor.evidence.held import ABSENT, is_number, kept_apart
 
     there = [value for value in row.values if value is not ABSENT]
     numbers = sorted(value for value in there if is_number(value))  # type: ignore[type-var]

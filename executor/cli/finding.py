@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +17,7 @@ from executor.cli.listing import (
     ended,
     library_of,
     plain_row,
+    question,
     run_table,
     tell,
     told_names,
@@ -44,6 +44,7 @@ def limit_option(most: int) -> Callable[[F], F]:
 @click.option("--names", "only_names", is_flag=True, help="List the names that can be asked for instead.")
 @asking
 @shared
+@question
 def find_command(expression: str, only_names: bool, store: str | None, as_json: bool, **words: Any) -> int:
     """Find the runs of which EXPR is true, such as "accuracy >= 0.9 and params.optimizer == 'adam'".
 
@@ -73,6 +74,7 @@ def find_command(expression: str, only_names: bool, store: str | None, as_json: 
 @click.option("--per-experiment", is_flag=True, help="The same as --per experiment.")
 @limit_option(10)
 @shared
+@question
 def best_command(
     metric: str, lowest: bool, where: str, per: str, per_experiment: bool, limit: int, store: str | None, as_json: bool
 ) -> int:  # fmt: skip
@@ -107,6 +109,7 @@ def best_command(
 @click.argument("claim", metavar="CLAIM")
 @limit_option(20)
 @shared
+@question
 def claim_command(claim: str, limit: int, store: str | None, as_json: bool) -> int:
     """Which runs stand behind a number that somebody quotes, such as "accuracy=0.91".
 
@@ -139,6 +142,7 @@ def claim_command(claim: str, limit: int, store: str | None, as_json: bool) -> i
 @click.command("history")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @shared
+@question
 def history_command(file: Path, store: str | None, as_json: bool) -> int:
     """Which runs made FILE: those that left the same bytes, by their sha256. When there is none the exit code is 2."""
     from executor.spec.canonical import Digest
@@ -180,9 +184,12 @@ def _list_names(library: Library, *, as_json: bool) -> int:
 
 
 def _place(place: Place, metric: str) -> dict[str, Any]:
+    from executor.steps.finding.sheet import plain_value
+
     run = plain_row(place.run, [name for name in place.run if name != metric])
-    return {"value": place.value, **run, "runs": place.runs, "seeds": place.seeds,
-            "over_seeds": json.loads(place.over_seeds.model_dump_json()), "verdicts": dict(place.verdicts)}  # fmt: skip
+    over = {name: plain_value(name, value) for name, value in vars(place.over_seeds).items()}
+    return {"value": place.value, **run, "runs": place.runs, "seeds": place.seeds, "over_seeds": over,
+            "verdicts": dict(place.verdicts)}  # fmt: skip
 
 
 def _line(place: Place) -> tuple[str, ...]:
@@ -195,7 +202,7 @@ def _line(place: Place) -> tuple[str, ...]:
 
 def _parameters(place: Place, board: Board) -> str:
     """Those in which the lines differ."""
-    from executor.evidence.summary import label
+    from executor.evidence.point import label
 
     return cut(label({name: place.run[name] for name in board.varying if name in place.run}), 2 * LONGEST)
 

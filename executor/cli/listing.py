@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -147,6 +149,25 @@ def library_of(store: str | None) -> Library:
     from executor.steps.finding.indexing import Library
 
     return Library.of(wiring.store(store), wiring.home(), say)
+
+
+def question(command: F) -> F:
+    """For a command that asks the index, and nothing that needs NumPy.
+
+    pyarrow imports NumPy where it is installed: half of the time that its import takes, and a third of the command's.
+    """
+
+    @functools.wraps(command)
+    def light(*words: Any, **named: Any) -> Any:
+        if "numpy" not in sys.modules:
+            sys.modules["numpy"] = None  # type: ignore[assignment]  # what Python takes for: not there
+            try:
+                import executor.store.columns  # noqa: F401
+            finally:
+                del sys.modules["numpy"]
+        return command(*words, **named)
+
+    return light  # type: ignore[return-value]
 
 
 def told_problems(library: Library) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from executor.cli import details, output
-from executor.cli.listing import Asked, answer, asking, ended, library_of, plain_row, tell, told_names
+from executor.cli.listing import Asked, answer, asking, ended, library_of, plain_row, question, tell, told_names
 from executor.cli.output import emit, shared, show
 from executor.errors import count
 
@@ -34,6 +34,7 @@ FOLLOW_S = 0.5
 @click.option("--where", metavar="EXPR", default="", help="Only runs of which this is true, as in `find`.")
 @asking
 @shared
+@question
 def ls_command(where: str, store: str | None, as_json: bool, **words: Any) -> int:
     """List the attempts of all runs, the newest first."""
     asked = Asked(where, **words)

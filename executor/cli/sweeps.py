@@ -83,7 +83,8 @@ def _base(file: SweepFile, path: Path, site: Site, *, locking: bool) -> Spec:
 
 def text(summary: Summary) -> str:
     """A sweep for people: a row for each point, the best first where something is to be the best."""
-    from executor.evidence.summary import label, ranked, short
+    from executor.evidence.point import label, short
+    from executor.evidence.summary import ranked
 
     counts = f"{summary.done} done, {summary.cached} cached, {summary.failed} failed"
     lines = [f"sweep {summary.file}: {count(summary.total, 'run')}: {counts}" + _left(summary)]
@@ -118,7 +119,7 @@ def _metrics(summary: Summary) -> list[str]:
 
 
 def _cells(row: Row, names: list[str], metrics: list[str]) -> list[str]:
-    from executor.evidence.summary import written
+    from executor.evidence.point import written
 
     values = [written(row.values[name]) for name in names]
     shown = [interval(row.metrics[name]) if name in row.metrics else "–" for name in metrics]
@@ -128,7 +129,7 @@ def _cells(row: Row, names: list[str], metrics: list[str]) -> list[str]:
 
 def _failures(summary: Summary) -> list[str]:
     """Why runs gave no result, each run once."""
-    from executor.evidence.summary import label
+    from executor.evidence.point import label
 
     failed = {run.spec_hash: run for run in summary.runs if run.status != "succeeded"}
     lines = []

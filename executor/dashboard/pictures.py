@@ -13,9 +13,10 @@ from itertools import groupby
 from typing import Any
 
 from executor.dashboard.cells import short
+from executor.evidence.held import ABSENT
 from executor.evidence.parallel import axis, written
 from executor.evidence.record import Record
-from executor.evidence.versus import ABSENT, GROUPS, Delta, Row, Versus
+from executor.evidence.versus import GROUPS, Delta, Row, Versus
 from executor.steps.finding.comparison import rows_of
 from executor.steps.finding.curves import Curve
 

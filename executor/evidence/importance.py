@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from executor.errors import count
+from executor.evidence.held import Held, kept_apart
 from executor.evidence.interval import Estimate, estimate
 from executor.evidence.parallel import axis
-from executor.evidence.versus import Held, Row, kept_apart
+from executor.evidence.versus import Row
 from executor.facts import Fact
 
 PER_PARAMETER, FEWEST = 10, 20

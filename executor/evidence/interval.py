@@ -6,18 +6,21 @@ The interval is Student's: for a few values whose spread is not known beforehand
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
-from executor.facts import Fact
 from executor.text import number
 
 CONFIDENCE = 0.95
 
 
-class Estimate(Fact):
+@dataclass(frozen=True)
+class Estimate:
     """One number over several runs."""
 
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"ser_json_inf_nan": "strings"}  # as every fact
     n: int
     """How many runs."""
     mean: float

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from executor.evidence.versus import ABSENT, Held, Row, is_number, kept_apart
+from executor.evidence.held import ABSENT, Held, is_number, kept_apart
+from executor.evidence.versus import Row
 
 Scale = Literal["linear", "log", "category"]
 MOST_TICKS = 7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -122,18 +122,3 @@ def ranked(found: Iterable[Row], metric: str, direction: Direction) -> list[Row]
 
 def _judged(row: Row, metric: str) -> bool:
     return metric in row.metrics and not math.isnan(row.metrics[metric].mean)
-
-
-def label(values: Mapping[str, Any]) -> str:
-    """The values of a point on one line, such as `lr=0.1 optimizer=adam`."""
-    return " ".join(f"{short(name)}={written(value)}" for name, value in values.items())
-
-
-def short(name: str) -> str:
-    """A parameter's name without the word that all of them begin with."""
-    return name.removeprefix("params.")
-
-
-def written(value: Any) -> str:
-    """A parameter's value as the program is given it."""
-    return value if isinstance(value, str) else canonical_bytes(value).decode()

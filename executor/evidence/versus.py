@@ -1,7 +1,6 @@
 """Runs side by side: every field of their records, and which of them differ. Pure: no I/O.
 
-A field that a run does not have is a value of its own there, `ABSENT`. Values are told apart as in specs: `1`, `1.0`
-and `true` are three values; NaN is equal to NaN.
+A field that a run does not have is a value of its own there, `ABSENT`.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 from executor.errors import UsageError
+from executor.evidence.held import ABSENT, Held, is_number, kept_apart
 from executor.evidence.record import Record
 from executor.evidence.row import Value, flat, varied
 from executor.facts import Fingerprint, GpuFacts
@@ -45,18 +45,6 @@ _ENVIRONMENT = (
 """Fields of the fingerprint that are told; what no two runs share, such as times and free disk, is left out."""
 _PRIVATE = ("container.environment.CUDA_VISIBLE_DEVICES", "container.environment.NVIDIA_VISIBLE_DEVICES")
 """Serial numbers of GPUs."""
-
-
-class _Absent:
-    """What a run has under a name that it does not have."""
-
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT: Final = _Absent()
-Held: TypeAlias = "Value | _Absent"
-"""What one run holds in one field."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +114,6 @@ def versus(records: Sequence[Record]) -> Versus:
     return Versus(tuple(records), tuple(sorted(rows, key=lambda row: order.index(row.group))))
 
 
-def kept_apart(value: Held) -> str:
-    """A text that is equal for two values only when they count as equal."""
-    return repr(value)
-
-
 def delta(before: Held, after: Held) -> Delta | None:
     """How far `after` is from `before`; none unless both are numbers, and their difference is one."""
     if not (is_number(before) and is_number(after)):
@@ -142,11 +125,6 @@ def delta(before: Held, after: Held) -> Delta | None:
     if math.isnan(absolute):
         return None
     return Delta(absolute, absolute / size if size and math.isfinite(size) else None)
-
-
-def is_number(value: Held) -> bool:
-    """Whether a value is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def fields(record: Record) -> Iterator[tuple[str, str, Value]]:

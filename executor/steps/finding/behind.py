@@ -6,8 +6,10 @@ anew; `Damaged` says so.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from executor.errors import CorruptObject, NotFound, UsageError
 from executor.evidence.row import row
-from executor.spec.canonical import Digest
+from executor.spec.canonical import Digest, unsealed
 from executor.steps.finding.search import compared, resolver, told
 from executor.store import columns
 from executor.store.arrays import Damaged
@@ -135,11 +137,27 @@ def confirm(store: Store, rows: Sequence[Mapping[str, Any]], name: str) -> None:
     """Read the records of these runs again; raises `Damaged` when one has another value than its row, or is gone."""
 
     def look(one: Mapping[str, Any]) -> None:
+        if _plainly(store, one, name):
+            return
         found = row(_read(store, one["spec"], one["attempt"])).values.get(name)
         if found != one[name]:
             raise Damaged(f"{one['spec'][:12]}/{one['attempt']} has {name} {found}, not {one[name]}")
 
     in_threads(look, rows, _AT_ONCE)
+
+
+def _plainly(store: Store, one: Mapping[str, Any], name: str) -> bool:
+    """Whether the sealed JSON of a run's record has the number as it stands; False may mean anything.
+
+    Most have. To import what a whole `Record` takes is longer than all the rest of the question.
+    """
+    family, _, series = name.partition(".")
+    with suppress(NotFound, CorruptObject, LookupError, TypeError, ValueError):
+        body, expected, observed = unsealed(store.get_record(Digest(one["spec"]), one["attempt"]))
+        said = json.loads(body)
+        mine = (said["spec_hash"], said["attempt"]) == (str(Digest(one["spec"])), one["attempt"])
+        return mine and expected is not None and expected == observed and float(said[family][series]) == one[name]
+    return False
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from executor.evidence.held import ABSENT, Held
 from executor.evidence.record import Record
-from executor.evidence.versus import ABSENT, Delta, Held, Row, Versus
+from executor.evidence.versus import Delta, Row, Versus
 from executor.steps.finding.sheet import lines, plain_value
 from executor.steps.finding.versus import CodeChange
 

@@ -26,8 +26,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
+from executor.evidence.held import ABSENT, Held, is_number, kept_apart
 from executor.evidence.importance import Share
-from executor.evidence.versus import ABSENT, Held, is_number, kept_apart
 
 SAMPLES, TREES, SHUFFLES = 20, 32, 4
 MOST_LEVELS = 48

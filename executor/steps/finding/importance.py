@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from executor.errors import UsageError
+from executor.evidence.held import ABSENT, Held, is_number, kept_apart
 from executor.evidence.importance import UNEXPLAINED, Importance, Pair, Parameter, choices, problem, tied
-from executor.evidence.versus import ABSENT, Held, is_number, kept_apart
 from executor.steps.finding.indexing import Library
 from executor.steps.finding.search import meant, numbers_of, resolver, told
 from executor.store import columns

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from executor.evidence.held import ABSENT, kept_apart
 from executor.evidence.interval import Estimate, estimate
-from executor.evidence.versus import ABSENT, kept_apart
 from executor.steps.finding.behind import confirm
 from executor.steps.finding.search import compared, meant, numbers_of, resolver, told
 from executor.store import columns

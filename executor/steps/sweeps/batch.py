@@ -13,8 +13,9 @@ from typing import Protocol
 
 from executor.errors import ExecutorError, Interrupted, Unreachable
 from executor.evidence.interval import estimate
+from executor.evidence.point import label
 from executor.evidence.record import Record
-from executor.evidence.summary import Run, Summary, best, label, rows
+from executor.evidence.summary import Run, Summary, best, rows
 from executor.spec.model import Spec
 from executor.spec.points import Point, Points
 from executor.steps.sweeps.sampling import Sampling

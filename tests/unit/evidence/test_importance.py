@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from executor.evidence.held import ABSENT
 from executor.evidence.importance import problem, tied
-from executor.evidence.versus import ABSENT
 
 
 def varying(many: int) -> dict[str, list[Any]]:

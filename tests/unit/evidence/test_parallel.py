@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor.evidence.held import ABSENT
 from executor.evidence.parallel import Axis, axis, round_numbers
-from executor.evidence.versus import ABSENT, Row
+from executor.evidence.versus import Row
 
 
 def of(*values: Any) -> Axis:

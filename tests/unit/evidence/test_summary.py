@@ -3,7 +3,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from executor.evidence.summary import Direction, Row, Run, best, label, ranked, rows, written
+from executor.evidence.point import label, written
+from executor.evidence.summary import Direction, Row, Run, best, ranked, rows
 
 
 def run(lr: float, seed: int, status: Any = "succeeded", **metrics: float) -> Run:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import UsageError
+from executor.evidence.held import ABSENT
 from executor.evidence.record import Hints, Record
-from executor.evidence.versus import ABSENT, GROUPS, MOST_RUNS, Delta, Row, Versus, delta, fields, versus
+from executor.evidence.versus import GROUPS, MOST_RUNS, Delta, Row, Versus, delta, fields, versus
 from executor.facts import ContainerFacts, Fingerprint, GpuFacts
 from tests.fakes import ENGINE
 from tests.unit.evidence.samples import HOST, file, record

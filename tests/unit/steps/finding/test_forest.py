@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from executor.evidence.versus import ABSENT
+from executor.evidence.held import ABSENT
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("sklearn")
