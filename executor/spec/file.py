@@ -61,13 +61,13 @@ def load_draft(path: Path) -> Draft:
     return located(parse_draft(read_file(path), str(path)), path.parent.absolute())
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a YAML file of ours; raises `SpecError` for one that cannot be read or is too large."""
+def read_file(path: Path, absent: str = "`executor init` writes a starter spec") -> bytes:
+    """The bytes of a YAML file of ours; raises `SpecError` for one that cannot be read, `absent` its advice."""
     try:
         with path.open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        advice = "`executor init` writes a starter spec" if isinstance(error, FileNotFoundError) else ""
+        advice = absent if isinstance(error, FileNotFoundError) else ""
         problem = (getattr(error, "strerror", None) or str(error)).lower()
         raise SpecError([Issue(f"cannot be read: {problem}")], path=str(path), advice=advice) from None
 

@@ -8,7 +8,7 @@ and each point with all of its seeds.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
@@ -115,20 +115,21 @@ class Points:
         """The values of each point that is not excluded, and where they are given."""
         asked = self.sweep.asked
         single = ((("points", at), row) for at, row in enumerate(asked.points))
-        idle = dict(enumerate(asked.exclude))
+        excluded: dict[frozenset[str], dict[bytes, list[int]]] = {}  # by what they name: one look for each such set
+        for at, wanted in enumerate(asked.exclude):
+            excluded.setdefault(frozenset(wanted), {}).setdefault(canonical_bytes(wanted), []).append(at)
+        idle = set(range(len(asked.exclude)))
         for place, row in itertools.chain(_combined(asked), single):
-            hit = [at for at, values in enumerate(asked.exclude) if self._has(row, values)]
-            for at in hit:
-                idle.pop(at, None)
+            hit = [at for names, known in excluded.items() for at in known.get(self._held(row, names), ())]
+            idle.difference_update(hit)
             if not hit:
                 yield place, row
         if idle:
-            raise self.sweep.refused([(("exclude", at), "no point has these values") for at in idle])
+            raise self.sweep.refused([(("exclude", at), "no point has these values") for at in sorted(idle)])
 
-    def _has(self, row: Values, wanted: Values) -> bool:
-        """Whether a point has all of some values, type-exactly."""
-        have = {name: row[name] if name in row else _value(self.base, name) for name in wanted}
-        return canonical_bytes(have) == canonical_bytes(wanted)
+    def _held(self, row: Values, names: Iterable[str]) -> bytes:
+        """What a point has under some names, type-exactly."""
+        return canonical_bytes({name: row[name] if name in row else _value(self.base, name) for name in names})
 
 
 def _no_spec(error: ValidationError) -> str:

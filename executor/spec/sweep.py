@@ -244,7 +244,7 @@ class SweepFile:
 
 def load_sweep(path: Path) -> SweepFile:
     """Read a sweep file; raises `SpecError` for one that cannot be read, and with every problem in it."""
-    return parse_sweep(file.read_file(path), str(path))
+    return parse_sweep(file.read_file(path, absent="docs/sweeps.md shows a sweep file"), str(path))
 
 
 def parse_sweep(text: bytes, path: str) -> SweepFile:
