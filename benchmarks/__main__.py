@@ -23,8 +23,8 @@ from executor.engine.plan import USER
 from executor.run import Options, submit
 from executor.spec.model import Spec
 from executor.spec.tree import HashCache, scan
+from executor.steps.home import Home
 from executor.steps.site import Site
-from executor.steps.workspace import Home
 
 ROUNDS = 9
 RESULTS = Path(__file__).parent / "results"

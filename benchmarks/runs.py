@@ -52,7 +52,7 @@ def _fresh(number: int, dice: random.Random) -> Record:
     identity: dict[str, Any] = {
         "version": 1, "image": f"sha256:{dice.randrange(20):064x}", "code": f"{dice.randrange(500):040x}",
         "data": {"train": f"sha256:{dice.randrange(40):064x}"}, "command": ["python", "train.py"],
-        "seed": dice.randrange(8), "gpu": gpu, "cpu": {"threads": 4, "isa": "avx2"},
+        "seed": dice.randrange(8), "gpu": gpu, "cpu": {"threads": 4, "isa": "avx2"}, "env": {}, "outputs": {},
         "params": {
             "optimizer": dice.choice(OPTIMIZERS), "lr": 10 ** -dice.uniform(1, 5), "layers": dice.randrange(1, 96),
             "hidden": [128, dice.choice((64, 128))], "amp": dice.random() < 0.5, "nested": {"rate": dice.random()},

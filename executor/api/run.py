@@ -83,7 +83,7 @@ class Run:
     @property
     def params(self) -> dict[str, Any]:
         """Parameters of the spec."""
-        return dict(self.record.spec.get("params", {}))
+        return dict(self.record.spec["params"])
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -174,7 +174,7 @@ class Run:
         record = self.record
         known = {"status": self.status, "verdict": self.verdict, "spec": self.spec_hash, "attempt": self.attempt,
                  "submitter": record.hints.submitter, "created": record.created, "runtime_s": record.outcome.runtime_s,
-                 **{f"params.{name}": value for name, value in self.params.items()}, "seed": record.spec.get("seed"),
+                 **{f"params.{name}": value for name, value in self.params.items()}, "seed": record.spec["seed"],
                  **{f"metrics.{name}": value for name, value in self.metrics.items()},
                  "outputs": ", ".join(file.path for file in self.outputs[:20]), "stored": self.url}  # fmt: skip
         return facts(self.name, known)

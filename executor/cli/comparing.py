@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from executor.evidence.held import Held
     from executor.evidence.importance import Importance, Share
     from executor.evidence.record import Record
-    from executor.evidence.versus import Delta, Row, Versus
+    from executor.evidence.versus import Row, Versus
     from executor.steps.finding.indexing import Library
     from executor.steps.finding.versus import CodeChange
 
@@ -127,7 +127,7 @@ def _letter(at: int) -> str:
 
 def _cells(row: Row, baseline: int) -> Iterator[str]:
     for value, delta in zip(row.values, row.deltas(baseline), strict=True):
-        yield f"{_value(value)}{_delta(delta)}"
+        yield f"{_value(value)} ({delta.text})" if delta and delta.text else _value(value)
 
 
 def _value(value: Held) -> str:
@@ -135,13 +135,6 @@ def _value(value: Held) -> str:
 
     text = written(value)
     return cut(text.removeprefix("sha256:")[:12] if text.startswith("sha256:") else text, WIDEST)
-
-
-def _delta(delta: Delta | None) -> str:
-    if delta is None or not delta.absolute:
-        return ""
-    share = f", {delta.relative:+.1%}" if delta.relative is not None and abs(delta.relative) < 100 else ""
-    return f" ({delta.absolute:+.4g}{share})"
 
 
 def _spread(row: Row) -> tuple[str, str, str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from executor.cli.listing import EXIT_CORRUPT
-from executor.cli.output import as_option, emit, number, say, shared, show, table
+from executor.cli.listing import EXIT_CORRUPT, cell, head
+from executor.cli.output import as_option, emit, say, shared, show, table
 from executor.errors import UsageError, count
 
 if TYPE_CHECKING:
@@ -120,19 +120,16 @@ def find_command(
     imports = Imports.of(open_store(store), home(), wrong.append)
     found = imports.ask(ask)
     told = tuple(dict.fromkeys((*found.columns, *found.used)))
-    rows = [{"id": one["spec"], "source": one["attempt"], **{name: plain_value(name, one.get(name)) for name in told}}
-            for one in found.rows]  # fmt: skip
     if as_json:
-        emit({"total": found.total, "imported": rows})
-    elif rows:
-        show(table([(f"{one['source']}:{one['id'][:12]}", *(_cell(one[name]) for name in told)) for one in rows],
-                   ("IMPORTED", *(name.upper() if "." not in name else name for name in told))))  # fmt: skip
+        emit({"total": found.total, "imported": [
+            {"id": one["spec"], "source": one["attempt"], **{name: plain_value(name, one.get(name)) for name in told}}
+            for one in found.rows
+        ]})  # fmt: skip
+    elif found.rows:
+        show(table([(f"{one['attempt']}:{one['spec'][:12]}", *(cell(name, one.get(name)) for name in told))
+                    for one in found.rows], ("IMPORTED", *map(head, told))))  # fmt: skip
     else:
         say(f"no imported run is found in {imports.store.url}")
     for problem in wrong:
         say(f"executor: {problem}")
     return EXIT_CORRUPT if wrong else 0
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else number(value) if isinstance(value, float) else str(value)

@@ -10,8 +10,8 @@ from executor.cli.output import emit, say, shared, show
 from executor.errors import UsageError, count
 
 if TYPE_CHECKING:
+    from executor.steps.home import Home
     from executor.steps.pending import Delivery
-    from executor.steps.workspace import Home
 
 
 @click.command("publish")

@@ -83,11 +83,10 @@ def _stacked(nodes: Sequence[Node], x: int, height: int) -> tuple[Node, ...]:
 
 def _inputs(record: Record, view: View) -> Iterable[Node]:
     spec, hints = record.spec, record.hints
-    if spec.get("code"):
+    if spec["code"]:
         yield _input("code", f"code {short(spec['code'])}", hints.repo, "commit", spec["code"], view)
-    if spec.get("image"):
-        yield _input("image", f"image {short(spec['image'])}", hints.image, "image", spec["image"], view)
-    for name, digest in spec.get("data", {}).items():
+    yield _input("image", f"image {short(spec['image'])}", hints.image, "image", spec["image"], view)
+    for name, digest in spec["data"].items():
         yield _input("data", f"data {name}", short(digest), f"data.{name}", digest, view)
 
 

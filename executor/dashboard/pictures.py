@@ -16,7 +16,7 @@ from executor.dashboard.cells import short
 from executor.evidence.held import ABSENT
 from executor.evidence.parallel import axis, written
 from executor.evidence.record import Record
-from executor.evidence.versus import GROUPS, Delta, Row, Versus
+from executor.evidence.versus import GROUPS, Row, Versus
 from executor.steps.finding.comparison import rows_of
 from executor.steps.finding.curves import Curve
 
@@ -70,18 +70,11 @@ def table(held: Versus, base: int, *, everything: bool) -> Table:
 
 def _line(row: Row, base: int) -> Line:
     cells = (
-        Cell(short(text := written(value)), text if short(text) != text else "", value is ABSENT, _delta(delta),
-             delta is not None and delta.absolute > 0)
+        Cell(short(text := written(value)), text if short(text) != text else "", value is ABSENT,
+             delta.text if delta else "", delta is not None and delta.absolute > 0)
         for value, delta in zip(row.values, row.deltas(base), strict=True)
     )  # fmt: skip
     return Line(row.name, row.differs, tuple(cells))
-
-
-def _delta(delta: Delta | None) -> str:
-    if delta is None or not delta.absolute:
-        return ""
-    share = f" ({delta.relative:+.1%})" if delta.relative is not None and abs(delta.relative) < 100 else ""
-    return f"{delta.absolute:+.4g}{share}"
 
 
 def names(held: Versus) -> list[dict[str, str]]:

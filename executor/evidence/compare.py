@@ -37,7 +37,7 @@ def compare(reference: Record, observed: Record, tensors: Mapping[str, TensorCom
         return Comparison(reference=reference.attempt, verdict="identical", reason=reason, files=files)
     which = f"{len(different)} of {count(len(files), 'file')} {'differs' if len(different) == 1 else 'differ'}"
     reason = f"{which}: {', '.join(different[:3])}{'…' * (len(different) > 3)}"
-    bound = observed.spec.get("outputs", {}).get("ulp")
+    bound = observed.spec["outputs"].get("ulp")
     if bound is not None and all(file.same or _within(file.tensors, bound) for file in files):
         reason += f"; every value is within {bound} units in the last place"
         return Comparison(reference=reference.attempt, verdict="close", reason=reason, files=files)

@@ -115,14 +115,14 @@ def _equal(one: Any, other: Any) -> bool:
 def _inputs(record: Record) -> Iterator[_Plain]:
     spec, hints = record.spec, record.hints
     yield {"name": "spec.json", "digest": {"sha256": Digest.of(canonical_bytes(spec)).hex}, "mediaType": JSON}
-    if image := spec.get("image"):
-        yield {"name": "image", "uri": _image(hints.image, image), "digest": {"sha256": Digest.parse(image).hex}}
-    if commit := spec.get("code"):
+    image = spec["image"]
+    yield {"name": "image", "uri": _image(hints.image, image), "digest": {"sha256": Digest.parse(image).hex}}
+    if commit := spec["code"]:
         where = {"uri": f"git+{hints.repo}@{commit}"} if "://" in hints.repo else {}
         yield {"name": "code", **where, "digest": {"gitCommit": commit}}
     if record.code:
         yield _described("code archive", record.code)
-    for name, tree in spec.get("data", {}).items():
+    for name, tree in spec["data"].items():
         manifest = record.manifests.get(name)
         source = hints.sources.get(name, "")
         where = {"uri": source} if "://" in source else {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -68,25 +67,6 @@ class Or:
 
 
 Expression: TypeAlias = "Compare | Not | And | Or"
-
-
-def comparisons(expression: Expression) -> Iterator[Compare]:
-    """Every comparison in it."""
-    if isinstance(expression, Compare):
-        yield expression
-    else:
-        for one in (expression.of,) if isinstance(expression, Not) else expression.of:
-            yield from comparisons(one)
-
-
-def matches(expression: Expression, row: Mapping[str, Any]) -> bool:
-    """Whether a row is one of those that are asked for; `expression` has been resolved."""
-    if isinstance(expression, Compare):
-        return holds(row.get(expression.name), expression.op, expression.value)
-    if isinstance(expression, Not):
-        return not matches(expression.of, row)
-    every = isinstance(expression, And)
-    return (all if every else any)(matches(one, row) for one in expression.of)
 
 
 def holds(value: Any, op: Op, literal: Any) -> bool:

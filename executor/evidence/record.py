@@ -22,6 +22,34 @@ Status = Literal["succeeded", "failed", "interrupted"]
 Verdict = Literal["identical", "close", "different", "incomparable"]
 
 
+class _Gpu(Fact):
+    type: str
+    count: int
+
+
+class _Cpu(Fact):
+    threads: int
+    isa: str
+
+
+class _Identity(Fact):
+    """What a stored record's spec has for certain, so that whoever tells of it need not ask.
+
+    Whether it is a spec that can run is `Spec.of_identity`'s to say.
+    """
+
+    image: DigestField
+    code: str | None
+    data: dict[str, DigestField]
+    command: list[str]
+    params: dict[str, Any]
+    seed: int
+    gpu: _Gpu | None
+    cpu: _Cpu
+    env: dict[str, str]
+    outputs: dict[str, Any]
+
+
 class Hints(Fact):
     """What a spec says beside its identity: for people, and for finding the inputs again."""
 
@@ -218,9 +246,11 @@ class Record(Fact):
         if expected != observed:
             raise CorruptObject(key, expected=f"a record with {expected}", observed=str(observed))
         try:
-            return cls.model_validate_json(body)
+            found = cls.model_validate_json(body)
+            _Identity.model_validate(found.spec, strict=True)
         except ValidationError as error:
             raise CorruptObject(key, expected="a record", observed=count(error.error_count(), "wrong field")) from error
+        return found
 
 
 def agreement(records: Iterable[Record]) -> tuple[int, int]:

@@ -113,7 +113,7 @@ def moment(value: int) -> datetime:
 
 
 def _values(record: Record) -> Iterator[tuple[str, Value | None]]:
-    spec, gpu = record.spec, record.spec.get("gpu") or {}
+    spec, gpu = record.spec, record.spec["gpu"] or {}
     yield "spec", record.spec_hash.hex
     yield "experiment", record.experiment_key.hex
     yield "config", spec_hash({key: value for key, value in spec.items() if key not in ("gpu", "seed")}).hex
@@ -125,22 +125,22 @@ def _values(record: Record) -> Iterator[tuple[str, Value | None]]:
     yield "created", microseconds(record.created)
     yield "runtime_s", record.outcome.runtime_s
     yield "exit_code", record.outcome.exit_code
-    yield "seed", spec.get("seed")
+    yield "seed", spec["seed"]
     yield "submitter", record.hints.submitter or None
     yield "host", record.fingerprint.host.hostname
     yield "cpu", record.fingerprint.host.cpu_model
     yield "gpu", gpu.get("type")
     yield "gpus", gpu.get("count", 0)
-    yield "image", spec.get("image")
+    yield "image", spec["image"]
     yield "image_name", record.hints.image
-    yield "commit", spec.get("code")
+    yield "commit", spec["code"]
     yield "rerun", record.rerun
     yield "varied", varied(record) or None
     yield "outputs", len(record.outputs)
     yield "executor", record.executor
     yield from flat("labels", record.hints.labels)
-    yield from flat("data", spec.get("data", {}))
-    yield from flat("params", spec.get("params", {}))
+    yield from flat("data", spec["data"])
+    yield from flat("params", spec["params"])
     for family in ("metrics", "lowest", "highest"):
         yield from ((f"{family}.{name}", value) for name, value in getattr(record, family).items())
 
@@ -152,8 +152,8 @@ def varied(record: Record) -> str:
 
 def parameters(record: Record) -> dict[str, Value | None]:
     """Parameters of the spec by dotted names, and its seed: `spec.seed` where a parameter has that name."""
-    found = {name.removeprefix("params."): value for name, value in flat("params", record.spec.get("params", {}))}
-    return found | {"spec.seed" if "seed" in found else "seed": record.spec.get("seed")}
+    found = {name.removeprefix("params."): value for name, value in flat("params", record.spec["params"])}
+    return found | {"spec.seed" if "seed" in found else "seed": record.spec["seed"]}
 
 
 def flat(name: str, value: Any) -> Iterator[tuple[str, Value | None]]:

@@ -55,6 +55,12 @@ class Delta:
     relative: float | None
     """As a share of the baseline's size; none where that is 0 or infinite."""
 
+    @property
+    def text(self) -> str:
+        """For people, such as `+0.02, +2.2%`; empty for no distance."""
+        share = f", {self.relative:+.1%}" if self.relative is not None and abs(self.relative) < 100 else ""
+        return f"{self.absolute:+.4g}{share}" if self.absolute else ""
+
 
 @dataclass(frozen=True)
 class Row:

@@ -12,8 +12,8 @@ from executor.environment.checks import StoreFacts
 from executor.environment.doctor import TOOLS, diagnose
 from executor.errors import EngineUnreachable, ExecutorError
 from executor.facts import EngineFacts, Finding
+from executor.steps.home import Home
 from executor.steps.prepare import store_facts
-from executor.steps.workspace import Home
 from executor.store import probe
 from executor.store.interface import Store
 

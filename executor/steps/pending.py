@@ -12,10 +12,11 @@ from executor.errors import ExecutorError, NotFound, StoreUnreachable
 from executor.facts import Fact
 from executor.log import get_logger
 from executor.steps import staging
+from executor.steps.home import Home
 from executor.steps.publish import deliver
 from executor.steps.site import Site
 from executor.steps.staging import Staged
-from executor.steps.workspace import PUBLISH, Home, Workspace, reopen_workspace
+from executor.steps.workspace import PUBLISH, Workspace, reopen_workspace
 from executor.store.layout import ATTEMPT
 
 STALE = timedelta(days=7)

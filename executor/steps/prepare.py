@@ -27,10 +27,11 @@ from executor.spec.model import Data, Spec
 from executor.spec.tree import HashCache
 from executor.steps.disk import Disk
 from executor.steps.firstuse import faults
+from executor.steps.home import Home
 from executor.steps.keeping.trees import restorer
 from executor.steps.secrets import folder_of
 from executor.steps.site import Site
-from executor.steps.workspace import Home, Workspace, hand_over
+from executor.steps.workspace import Workspace, hand_over
 from executor.store.interface import Store, StoreCheck
 from executor.store.transfer import look_twice
 

@@ -30,7 +30,7 @@ from executor.errors import (
 from executor.spec.canonical import Digest
 from executor.spec.sections import Resources
 from executor.steps.disk import Disk, make_disk, release
-from executor.steps.home import Home as Home
+from executor.steps.home import Home
 from executor.steps.secrets import forget
 
 RUN_UID = 1000

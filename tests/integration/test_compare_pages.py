@@ -23,8 +23,8 @@ from executor.evidence.series import Column, SeriesWriter, Tally
 from executor.evidence.versus import versus
 from executor.spec.canonical import spec_hash
 from executor.steps.finding.indexing import Library
+from executor.steps.home import Home
 from executor.steps.signed.keys import KeyRing
-from executor.steps.workspace import Home
 from executor.store import open_store
 from tests.fakes import NOON
 from tests.unit.evidence.samples import record

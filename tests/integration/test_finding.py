@@ -15,15 +15,15 @@ import pytest
 
 from benchmarks.runs import START, records
 from executor.evidence.grammar import parse
-from executor.evidence.query import matches
 from executor.evidence.record import Record
 from executor.evidence.row import row
 from executor.steps.finding.indexing import Library
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import Store
 from executor.store.changes import announce
 from tests.integration.conftest import MakeMachine
 from tests.integration.site import Machine
+from tests.unit.evidence.meaning import matches
 
 pytestmark = pytest.mark.s3
 
@@ -33,7 +33,7 @@ UPDATE = """
 import sys
 from pathlib import Path
 from executor.steps.finding import indexing
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import open_store
 
 indexing._TOGETHER = 20  # many small batches: the processes meet often

@@ -20,11 +20,12 @@ from executor.run import Options, Result, rerun, submit
 from executor.spec.canonical import Digest
 from executor.spec.model import Spec
 from executor.steps.history import records
+from executor.steps.home import Home
 from executor.steps.prepare import Inputs, observe
 from executor.steps.recorded import Ended
 from executor.steps.report import Heard
 from executor.steps.site import Site
-from executor.steps.workspace import Home, Workspace, open_workspace
+from executor.steps.workspace import Workspace, open_workspace
 from tests.fakes import NOON, FakeEngine, MemoryStore
 from tests.unit.engine.repos import ENV
 from tests.unit.environment import samples

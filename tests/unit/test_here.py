@@ -8,8 +8,8 @@ import pytest
 
 from executor import here
 from executor.errors import UsageError
+from executor.steps.home import Home
 from executor.steps.site import Silent, Stop
-from executor.steps.workspace import Home
 from executor.store import open_store
 from executor.store.layout import ATTEMPT
 

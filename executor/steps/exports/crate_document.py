@@ -73,7 +73,7 @@ def document(record: Record, files: Sequence[Packed], signers: Sequence[str] = (
         _action(record, action, files, [*data, *values], agent),
         *map(_file, files),
         *_program(record, files),
-        *_image(record),
+        _image(record),
         *data,
         *values,
         *_parameters(record),
@@ -141,19 +141,19 @@ def _action(
     record: Record, name: str, files: Sequence[Packed], inputs: Sequence[_Entity], agent: _Entity | None
 ) -> _Entity:  # fmt: skip
     succeeded = record.status == "succeeded"
-    instrument, image = _program(record, files)[0]["@id"], _image(record)
+    instrument = _program(record, files)[0]["@id"]
     given = [file.id for file in files if file.path == "spec.json"] + [one["@id"] for one in inputs]
     left = [file.id for file in files if file.output] + [one["@id"] for one in _measured(record)]
     return {
         "@id": name, "@type": "CreateAction", "name": f"Run of {record.hints.name}",
-        "description": f"Command: {' '.join(map(str, record.spec.get('command', [])))}",
+        "description": f"Command: {' '.join(map(str, record.spec['command']))}",
         "startTime": _moment(record.outcome.started), "endTime": _moment(record.outcome.finished),
         "instrument": _ref(instrument), "object": _refs(given), "result": _refs(left),
+        "containerImage": _ref(_image(record)["@id"]),
         "actionStatus": f"http://schema.org/{'Completed' if succeeded else 'Failed'}ActionStatus",
         **({} if succeeded else {"error": _ended(record)}),
         **({"agent": _ref(agent["@id"])} if agent else {}),
-        **({"containerImage": _ref(image[0]["@id"])} if image else {}),
-        **({"environment": _refs(one["@id"] for one in _environment(record))} if record.spec.get("env") else {}),
+        **({"environment": _refs(one["@id"] for one in _environment(record))} if record.spec["env"] else {}),
     }  # fmt: skip
 
 
@@ -161,30 +161,27 @@ def _program(record: Record, files: Sequence[Packed]) -> list[_Entity]:
     """What was run: the commit of the code, or the image alone where there is none."""
     wanted = [one["@id"] for one in _parameters(record)]
     said = {"name": record.hints.name, **({"input": _refs(wanted)} if wanted else {})}
-    commit, repo = record.spec.get("code"), record.hints.repo
+    commit, repo = record.spec["code"], record.hints.repo
     if not commit:
-        version = {"softwareVersion": record.spec.get("image", "none")}
-        return [{"@id": "#program", "@type": "SoftwareApplication", **said, **version}]
+        return [{"@id": "#program", "@type": "SoftwareApplication", **said, "softwareVersion": record.spec["image"]}]
     where = {"url": repo, "codeRepository": repo} if repo.startswith(("https://", "http://")) else {}
     packed = next((file for file in files if file.path == "code.tar"), None)
     kind = ["File", "SoftwareSourceCode"] if packed else "SoftwareSourceCode"
     return [{"@id": packed.id if packed else "#program", "@type": kind, **said, "version": commit, **where}]
 
 
-def _image(record: Record) -> list[_Entity]:
-    if not record.spec.get("image"):
-        return []
+def _image(record: Record) -> _Entity:
     registry, _, name = record.hints.image.rpartition("/")
-    return [{
+    return {
         "@id": "#image", "@type": "ContainerImage", "additionalType": _ref(f"{_TERMS}DockerImage"),
         "name": name or record.hints.image, "registry": registry or "docker.io",
         "sha256": Digest.parse(record.spec["image"]).hex,
-    }]  # fmt: skip
+    }  # fmt: skip
 
 
 def _data(record: Record) -> Iterator[_Entity]:
     """The data trees: not in the crate, named by their digests; what a tree holds is in its manifest."""
-    for name, digest in record.spec.get("data", {}).items():
+    for name, digest in record.spec["data"].items():
         source, listed = record.hints.sources.get(name, ""), record.manifests.get(name)
         yield {
             "@id": f"#data-{quote(name, safe='')}", "@type": "CreativeWork", "name": name, "identifier": digest,
@@ -220,7 +217,7 @@ def _measured(record: Record) -> list[_Entity]:
 
 
 def _environment(record: Record) -> list[_Entity]:
-    return [_property("variable", name, value) for name, value in record.spec.get("env", {}).items()]
+    return [_property("variable", name, value) for name, value in record.spec["env"].items()]
 
 
 def _property(kind: str, name: str, value: Any) -> _Entity:

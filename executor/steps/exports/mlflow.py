@@ -82,15 +82,15 @@ def tags(record: Record) -> dict[str, str]:
     spec, hints = record.spec, record.hints
     known: dict[str, Any] = {
         SPEC: record.spec_hash.hex, ATTEMPT: record.attempt, "executor.experiment_key": record.experiment_key.hex,
-        "executor.status": record.status, "executor.version": record.executor, "executor.image": spec.get("image"),
+        "executor.status": record.status, "executor.version": record.executor, "executor.image": spec["image"],
         "executor.image_name": hints.image, "executor.exit_code": record.outcome.exit_code,
         "executor.verdict": record.comparison.verdict if record.comparison else None,
         "executor.proof": record.proof.standing if record.proof else None,
         "executor.varied": varied(record),
-        **{f"executor.data.{name}": digest for name, digest in spec.get("data", {}).items()},
+        **{f"executor.data.{name}": digest for name, digest in spec["data"].items()},
         **{f"executor.label.{name}": value for name, value in hints.labels.items()},
-        "mlflow.user": hints.submitter, "mlflow.source.git.commit": spec.get("code"),
-        "mlflow.source.git.repoURL": hints.repo, "mlflow.source.name": " ".join(map(str, spec.get("command", ()))),
+        "mlflow.user": hints.submitter, "mlflow.source.git.commit": spec["code"],
+        "mlflow.source.git.repoURL": hints.repo, "mlflow.source.name": " ".join(map(str, spec["command"])),
     }  # fmt: skip
     return {named(name): str(value)[:LONGEST_VALUE] for name, value in known.items() if value not in (None, "")}
 

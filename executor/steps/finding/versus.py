@@ -77,8 +77,8 @@ def once(records: Sequence[Record]) -> list[Record]:
 def code_changes(store: Store, records: Sequence[Record], baseline: int = 0) -> list[CodeChange]:
     """How the code of other commits differs from that of the run at `baseline`; at most `MOST_COMMITS` of them."""
     first = records[baseline]
-    others = {record.spec["code"]: record for record in records if record.spec.get("code") != first.spec.get("code")
-              and record.spec.get("code") and first.spec.get("code")}  # fmt: skip
+    others = {record.spec["code"]: record for record in records if record.spec["code"] != first.spec["code"]
+              and record.spec["code"] and first.spec["code"]}  # fmt: skip
     return [code_change(store, first, other) for other in list(others.values())[:MOST_COMMITS]]
 
 

@@ -15,7 +15,7 @@ from executor.engine.oci import MANIFEST_LIMIT
 from executor.errors import NotFound, UsageError
 from executor.spec.canonical import Digest
 from executor.spec.tree import scan
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import layout
 from executor.store.interface import Store
 from executor.store.objects import DOCUMENT_LIMIT, Version

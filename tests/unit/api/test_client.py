@@ -15,7 +15,7 @@ from executor import errors
 from executor.api.client import Client
 from executor.engine.interface import LogSink
 from executor.spec.file import write_spec
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import layout
 from tests.unit.sites import IMAGE, Program, World, a_spec
 

@@ -11,7 +11,7 @@ import pytest
 from executor.cli import wiring
 from executor.evidence.record import Hints, Record
 from executor.spec.canonical import canonical_bytes, spec_hash
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from tests.fakes import NOON
 from tests.unit.cli.conftest import Run
 from tests.unit.steps.finding.test_leaderboard import Team

@@ -9,7 +9,7 @@ import pytest
 
 from executor.cli import wiring
 from executor.spec.canonical import Digest
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import layout
 from tests.fakes import NOON
 from tests.unit.cli.conftest import Run

@@ -10,7 +10,7 @@ import pytest
 
 from executor.cli import wiring
 from executor.evidence.record import Hints
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from tests.fakes import NOON
 from tests.unit.cli.conftest import Run
 from tests.unit.evidence.samples import file

@@ -16,8 +16,8 @@ from executor.evidence.record import Blob, Comparison, Hints, Record
 from executor.facts import OutputFile, Role
 from executor.spec.canonical import Digest, spec_hash
 from executor.steps.finding.indexing import Library
+from executor.steps.home import Home
 from executor.steps.signed.keys import KeyRing
-from executor.steps.workspace import Home
 from tests.fakes import NOON, MemoryStore
 from tests.unit.evidence.samples import record
 from tests.unit.steps.finding.test_indexing import put
@@ -40,7 +40,8 @@ class World:
         """One more run, with its files in the store."""
         self.numbers += 1
         identity = {"seed": seed, "params": {"lr": 0.1}, "gpu": None, "image": f"sha256:{7:064x}", "code": "c" * 40,
-                    "data": {"train": f"sha256:{8:064x}"}, "command": ["python"], "cpu": {"threads": 1}}  # fmt: skip
+                    "data": {"train": f"sha256:{8:064x}"}, "command": ["python"],
+                    "cpu": {"threads": 1, "isa": "avx2"}}  # fmt: skip
         outputs = tuple(self.file(path, text.encode()) for path, text in files)
         log = Blob(digest=self.store.put_bytes(LOG), size=len(LOG))
         values = {"spec": identity, "spec_hash": spec_hash(identity), "attempt": f"a{self.numbers}", "log": log,

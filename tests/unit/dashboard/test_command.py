@@ -10,7 +10,7 @@ import pytest
 
 from executor.cli import wiring
 from executor.dashboard import serve
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from tests.fakes import MemoryStore
 from tests.unit.cli.conftest import Run, run  # noqa: F401 - a fixture
 

@@ -20,7 +20,7 @@ def test_the_table_has_words_for_what_is_missing_and_how_far() -> None:
     found = pictures.table(held({"lr": 2, "d": "a" * 40}, {"lr": 1}), 0, everything=False)
     ((group, (lr, digest)),) = found.groups
     assert (group, lr.name, digest.name) == ("Parameters", "lr", "d")
-    assert [(cell.text, cell.delta, cell.up) for cell in lr.cells] == [("2", "", False), ("1", "-1 (-50.0%)", False)]
+    assert [(cell.text, cell.delta, cell.up) for cell in lr.cells] == [("2", "", False), ("1", "-1, -50.0%", False)]
     assert [(cell.text, cell.whole, cell.missing) for cell in digest.cells] == [
         ("a" * 12, "a" * 40, False), ("missing", "", True),
     ]  # fmt: skip

@@ -49,7 +49,7 @@ def test_two_runs_stand_side_by_side(world: World) -> None:
     text = world.page(url(one, other))
     page = Page(text)
     assert "2 runs compared" in page.text
-    assert "+0.25 (+50.0%)" in page.text
+    assert "+0.25, +50.0%" in page.text
     assert "missing" in page.text
     assert ">batch</th>" not in text
     assert re.search(r"\d+ fields are equal in all and hidden", page.text)
@@ -60,7 +60,7 @@ def test_the_address_holds_the_whole_view(world: World) -> None:
     made = [tried(world, {"lr": lr}, lr) for lr in (1, 2, 3)]
     asked = {"baseline": word(made[1], 12), "metric": "accuracy", "x": "time", "smooth": "0.6", "log": "1"}
     text = world.page(url(*made, **asked))
-    assert "-1 (-50.0%)" in text
+    assert "-1, -50.0%" in text
     assert 'value="0.60"' in text
     assert data(text, "curves") == {"metric": "accuracy", "x": "wall time, seconds from the first value", "log": True,
                                     "base": 1, "final": [1.0, 2.0, 3.0]}  # fmt: skip

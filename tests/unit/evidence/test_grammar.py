@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from executor.errors import QueryError
 from executor.evidence.grammar import DEEPEST, LONGEST, MOST_VALUES, parse
-from executor.evidence.query import And, Compare, Date, Not, Or, Span, comparisons
+from executor.evidence.query import And, Compare, Date, Not, Or, Span
+from tests.unit.evidence.meaning import comparisons
 
 
 def wrong_at(text: str) -> int:

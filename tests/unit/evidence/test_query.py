@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from executor.evidence.query import And, Compare, Not, Op, Or, comparisons, holds, matches
+from executor.evidence.query import And, Compare, Not, Op, Or, holds
+from tests.unit.evidence.meaning import comparisons, matches
 
 A, B = Compare("a", "==", 1), Compare("b", "==", 2)
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from executor.errors import QueryError
 from executor.evidence.grammar import parse
-from executor.evidence.query import Compare, Expression, comparisons, matches
+from executor.evidence.query import Compare, Expression
 from executor.evidence.resolve import Resolver
 from executor.evidence.row import microseconds
+from tests.unit.evidence.meaning import comparisons, matches
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 KNOWN = {

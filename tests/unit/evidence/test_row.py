@@ -75,7 +75,7 @@ def test_files_are_known_by_digest_weights_first_and_those_that_never_count_not_
 def test_a_record_with_the_least_has_a_row() -> None:
     values = row(record()).values
     assert values["gpus"] == 0
-    assert not {"gpu", "verdict", "varied", "commit", "image"} & values.keys()
+    assert not {"gpu", "verdict", "varied", "commit"} & values.keys()
 
 
 def test_moments_are_whole_microseconds_there_and_back() -> None:

@@ -18,13 +18,15 @@ from executor.errors import (
     Unpublished,
 )
 from executor.spec.canonical import Digest
-from executor.steps.workspace import Home, open_workspace, remove_tree, reopen_workspace, sweep, unpublished
+from executor.steps.home import Home
+from executor.steps.workspace import open_workspace, remove_tree, reopen_workspace, sweep, unpublished
 from tests.fakes import FakeEngine
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from executor.steps.workspace import Home, open_workspace
+from executor.steps.home import Home
+from executor.steps.workspace import open_workspace
 with open_workspace(Home(Path(sys.argv[1])), "theirs"):
     print("ready", flush=True)
     time.sleep(60)

@@ -10,7 +10,7 @@ from executor.facts import Outcome
 from executor.spec.canonical import Digest
 from executor.steps.exports.crate_document import Packed, document, manifest
 from tests.fakes import NOON
-from tests.unit.evidence.samples import record
+from tests.unit.evidence.samples import IDENTITY, record
 
 IMAGE, TREE = Digest.of(b"image"), Digest.of(b"tree")
 SPEC: dict[str, Any] = {
@@ -92,11 +92,13 @@ def test_a_run_that_failed_says_how() -> None:
 
 
 def test_what_nobody_said_is_not_made_up() -> None:
-    bare = a_run(hints=Hints(name="x", image="torch"), spec={"seed": 1}, manifests={})
+    bare = a_run(hints=Hints(name="x", image="torch"), spec=IDENTITY, manifests={})
     made = entities(bare)
     assert made["#license"]["name"] == "not stated"
-    assert (made["#program"]["@type"], made["#program"]["softwareVersion"]) == ("SoftwareApplication", "none")
-    assert not {"agent", "containerImage", "environment"} & made["#20260101T120000Z-00000000"].keys()
+    assert (made["#program"]["@type"], made["#program"]["softwareVersion"]) == (
+        "SoftwareApplication", IDENTITY["image"],
+    )  # fmt: skip
+    assert not {"agent", "environment"} & made["#20260101T120000Z-00000000"].keys()
     assert made["./"].get("author") is None
     assert entities(bare, "ab" * 32)["#key-abababababababab"]["name"] == f"holder of the key {'ab' * 32}"
 

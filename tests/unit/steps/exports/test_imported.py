@@ -11,8 +11,8 @@ from executor.errors import CorruptObject, NotFound, QueryError
 from executor.spec.canonical import Digest
 from executor.steps.exports.imported import Imported, Imports, identity, keep, known, read, row
 from executor.steps.finding.search import find
+from executor.steps.home import Home
 from executor.steps.keeping.documents import problem
-from executor.steps.workspace import Home
 from executor.store import layout
 from tests.fakes import NOON, MemoryStore
 

@@ -13,7 +13,7 @@ from executor.evidence.record import Record
 from executor.spec.canonical import sealed
 from executor.steps.finding import indexing
 from executor.steps.finding.indexing import Library
-from executor.steps.workspace import Home
+from executor.steps.home import Home
 from executor.store import snapshots
 from executor.store.arrays import Damaged
 from executor.store.changes import Key, announce
@@ -157,13 +157,14 @@ def test_one_wrong_record_hides_no_other_and_is_told_until_it_is_repaired(desk: 
 
 
 @pytest.mark.parametrize("spec", [{"gpu": "H100"}, {"params": 3, "seed": [1]}, {"data": {"x": {"y": object}}}])
-def test_a_sealed_record_with_a_strange_spec_does_no_harm(desk: Desk, spec: dict[str, Any]) -> None:
+def test_a_sealed_record_with_a_strange_spec_does_no_harm_and_is_told(desk: Desk, spec: dict[str, Any]) -> None:
     run = RUNS[0]
     document = json.loads(run.model_dump_json()) | {"spec": json.loads(json.dumps(spec, default=str))}
     announce(desk.store, run.spec_hash, run.attempt, NOON)
     desk.store.put_record(run.spec_hash, run.attempt, sealed(document))
     put(desk.store, RUNS[1])
-    assert RUNS[1].attempt in desk.attempts()
+    assert desk.attempts() == ids([RUNS[1]])
+    assert "expected a record, found" in desk.library.problems()[0].problem
 
 
 @pytest.mark.parametrize("garbage", [b"not a database" * 100, b"SQLite format 3\0" + b"\0" * 4096])

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from benchmarks.runs import START, records
 from executor.errors import QueryError
 from executor.evidence.grammar import parse
-from executor.evidence.query import matches
 from executor.evidence.row import row
 from executor.steps.finding.indexing import ANNOUNCED
 from executor.steps.finding.search import Found, askable, find, meant, resolver
@@ -21,6 +20,7 @@ from executor.store import columns
 from executor.store import index as index_module
 from executor.store import view as view_module
 from executor.store.index import Index, batch_of
+from tests.unit.evidence.meaning import matches
 
 RECORDS = list(records(120, seed=3))
 RECORDS[7] = RECORDS[7].model_copy(update={"metrics": {"loss": math.nan, "accuracy": 0.5}})

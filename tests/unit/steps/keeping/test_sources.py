@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from executor.spec.canonical import Digest
 from executor.spec.tree import scan
+from executor.steps.home import Home
 from executor.steps.keeping.sources import Before, Elsewhere, Files, Manifests, Offer, Source, caches
-from executor.steps.workspace import Home
 from executor.store import layout
 from executor.store.objects import Version
 from tests.fakes import NOON, MemoryStore
