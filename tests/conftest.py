@@ -1,11 +1,16 @@
-"""What every test shares: no disk of a run stays mounted when the tests have ended."""
+"""What every test shares: no disk of a run stays mounted when the tests have ended; examples are not timed."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from executor.steps.disk import release
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

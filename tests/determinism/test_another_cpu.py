@@ -6,12 +6,12 @@ Emulation shows that what libraries dispatch on is pinned; it cannot show that I
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
 from tests.integration.site import Machine, project
 from tests.ran import Ran
+from tests.thorough import thorough
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -51,13 +51,14 @@ def run(machine: Machine, image: str, tier: str, command: str) -> str:
     folder = machine.folder / "qemu"
     folder.mkdir(exist_ok=True)
     shutil.copy(QEMU, folder)
+    code = machine.folder / tier  # one commit for both CPUs: the drafts stand beside it
+    if not code.exists():
+        project(code, "", train_py=TRAIN)
     name = f"{tier}-{'haswell' if command else 'here'}"
     text = SPEC.format(name=name, image=image, folder=folder, command=command, tier=tier)
-    # one commit for both CPUs: the draft is written after it
-    draft = project(machine.folder / name, SPEC.format(name="x", image=image, folder=folder, command="", tier=tier),
-                    train_py=TRAIN)  # fmt: skip
-    Path(draft.parent.parent, f"{name}.yaml").write_text(text.replace("repo: .", f"repo: {draft.parent}"))
-    done: Ran = machine.run("submit", "--lock", "--json", "-q", draft.parent.parent / f"{name}.yaml")
+    draft = machine.folder / f"{name}.yaml"
+    draft.write_text(text.replace("repo: .", f"repo: {code}"))
+    done: Ran = machine.run("submit", "--lock", "--json", "-q", draft)
     assert done.code == 0, done
     return str(done.json["spec_hash"])
 
@@ -69,6 +70,7 @@ def test_the_portable_tier_gives_the_same_bits_on_another_cpu(machine: Machine, 
     assert found.code == 0, found
 
 
+@thorough
 @pytest.mark.skipif(QEMU is None, reason="no qemu-x86_64-static (Debian: qemu-user-static)")
 def test_where_the_native_tier_follows_the_cpu_it_does_so_from_the_first_step_on(
     machine: Machine, torch_image: str

@@ -35,11 +35,11 @@ import yaml
 from tests.determinism.conftest import Cpu
 from tests.integration.site import TORCH, Machine, repository
 from tests.ran import Ran
+from tests.thorough import ALL, thorough
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "determinism.json"
-ALL = os.environ.get("EXECUTOR_TEST_ALL") == "1"
 ENOUGH = 25
 """Sources that the contract controls, at least."""
 
@@ -92,8 +92,8 @@ CASES = [_read(path) for path in sorted(FOLDER.glob("*/case.yaml"))]
 
 def _marked(case: Case) -> Any:
     marks = [pytest.mark.engine, pytest.mark.slow]
-    if not (case.quick or ALL):
-        marks.append(pytest.mark.skip(reason="not one of the quick ones: EXECUTOR_TEST_ALL=1 runs it"))
+    if not case.quick:
+        marks.append(thorough)
     return pytest.param(case, id=case.name, marks=marks)
 
 

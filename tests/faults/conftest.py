@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,11 +21,9 @@ from tests.integration.conftest import (  # noqa: F401  (fixtures)
     torch_image,
 )
 from tests.integration.fault_proxy import FaultProxy
+from tests.thorough import ALL
 
-ALL = os.environ.get("EXECUTOR_TEST_ALL") == "1"
-"""Whether every row is tested, as `make test-faults` does, and the table of results is written."""
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "faults.json"
-thorough = pytest.mark.skipif(not ALL, reason="not one of the quick ones: EXECUTOR_TEST_ALL=1 runs it")
 
 
 HookWrapper = Generator[None, pytest.TestReport, pytest.TestReport]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import ALL, Row
+from tests.faults.conftest import Row
 from tests.faults.world import World, make_world
+from tests.thorough import ALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 SEED = 20261126

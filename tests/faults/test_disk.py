@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import MakeWorld, Row, thorough
+from tests.faults.conftest import MakeWorld, Row
 from tests.faults.world import CANARY, World, make_world
 from tests.integration.site import EXECUTOR, wait_until
+from tests.thorough import thorough
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tests.faults.conftest import ALL, MakeWorld, Row
+from tests.faults.conftest import MakeWorld, Row
+from tests.thorough import ALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 RUNS = 20 if ALL else 3

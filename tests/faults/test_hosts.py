@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import ALL, Row
+from tests.faults.conftest import Row
 from tests.faults.world import make_world
 from tests.integration.conftest import S3Server
 from tests.integration.fault_proxy import FaultProxy
+from tests.thorough import ALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow, pytest.mark.timeout(3000)]
 HOSTS, SPECS = (16, 50) if ALL else (3, 3)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import ALL, Row
+from tests.faults.conftest import Row
 from tests.faults.world import CANARY, World
 from tests.integration.site import EXECUTOR
+from tests.thorough import ALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 KILLS = int(os.environ.get("EXECUTOR_TEST_KILLS", "100")) if ALL else 3

@@ -11,9 +11,10 @@ from itertools import product
 
 import pytest
 
-from tests.faults.conftest import ALL, MakeWorld, Row
+from tests.faults.conftest import MakeWorld, Row
 from tests.integration.conftest import S3Server
 from tests.integration.fault_proxy import FaultProxy
+from tests.thorough import ALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from executor.store.server import Server
-from tests.faults.conftest import ALL, Row
+from tests.faults.conftest import Row
 from tests.faults.world import make_world
 from tests.integration.conftest import S3Server
+from tests.thorough import ALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 SEED, ROUNDS = 20261126, 8 if ALL else 1

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from executor.spec.canonical import Digest
-from tests.faults.conftest import ALL, MakeWorld, Row, thorough
+from tests.faults.conftest import MakeWorld, Row
 from tests.faults.test_engine import ENDLESS
 from tests.faults.world import make_world
 from tests.integration.site import EXECUTOR, wait_until
+from tests.thorough import ALL, thorough
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 PREEMPTION_S = 25

@@ -17,6 +17,7 @@ from executor.store.local import LocalStore
 from executor.store.s3 import S3Store
 from tests.integration.conftest import MakeMachine, S3Server
 from tests.integration.site import SCRIPT, SPEC, Machine, commit, project, wait_until
+from tests.thorough import thorough
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3]
 
@@ -209,7 +210,7 @@ def test_no_record_lacks_a_blob_while_others_collect_all_the_time(place: Place) 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("EXECUTOR_TEST_ALL") != "1", reason="minutes of trying again: EXECUTOR_TEST_ALL=1")
+@thorough
 def test_a_bit_that_flips_on_the_servers_disk_is_one_unreadable_object(
     make_machine: MakeMachine, finished: Machine, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

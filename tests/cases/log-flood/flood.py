@@ -1,2 +1,2 @@
-for number in range(900_000):
-    print("line", number, "x" * 90)
+for number in range(120_000):
+    print("line", number, "x" * 690)
