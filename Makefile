@@ -6,7 +6,7 @@ READY := .venv/.ready
 NEIGHBOURS := .venv-neighbours/.ready
 WORKERS ?= 2
 
-.PHONY: demo test test-determinism test-faults test-gpu check bench bench-diagnosis bench-index image engine data fix docs lock clean
+.PHONY: demo test test-all test-determinism test-faults test-gpu check bench bench-diagnosis bench-index image engine data fix docs lock clean
 
 demo: image data
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
@@ -14,8 +14,14 @@ demo: image data
 test: image data $(NEIGHBOURS)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
+# what `make test` skips because it takes long, and all the rest: two hours
+test-all: image data $(NEIGHBOURS)
+	scripts/packages.sh qemu-user-static strace faketime
+	EXECUTOR_TEST_ALL=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
 # every source of nondeterminism, with the contract and without it: about half an hour
 test-determinism: image
+	scripts/packages.sh qemu-user-static
 	EXECUTOR_TEST_ALL=1 $(BIN)/pytest tests/determinism
 
 # every failure that can be injected here, on the real engine and the real S3 server: about an hour

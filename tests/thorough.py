@@ -1,4 +1,4 @@
-"""What `make test` leaves to `make test-determinism` and `make test-faults`, which set EXECUTOR_TEST_ALL=1."""
+"""What `make test` leaves to `make test-all`, `test-determinism` and `test-faults`, which set EXECUTOR_TEST_ALL=1."""
 
 import os
 

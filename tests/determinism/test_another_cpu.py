@@ -13,7 +13,7 @@ from tests.integration.site import Machine, project
 from tests.ran import Ran
 from tests.thorough import thorough
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, thorough]
 
 QEMU = shutil.which("qemu-x86_64-static")
 TRAIN = """
@@ -70,7 +70,6 @@ def test_the_portable_tier_gives_the_same_bits_on_another_cpu(machine: Machine, 
     assert found.code == 0, found
 
 
-@thorough
 @pytest.mark.skipif(QEMU is None, reason="no qemu-x86_64-static (Debian: qemu-user-static)")
 def test_where_the_native_tier_follows_the_cpu_it_does_so_from_the_first_step_on(
     machine: Machine, torch_image: str

@@ -20,6 +20,7 @@ from executor.spec.canonical import Digest
 from executor.steps.history import read
 from executor.store import open_store
 from executor.store.interface import Store
+from tests.integration.command import run_command
 from tests.ran import Ran
 
 EXECUTOR = Path(sys.executable).with_name("executor")
@@ -61,11 +62,7 @@ class Machine:
 
     def run(self, *words: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
         """Run `executor WORDS…` to its end."""
-        done = subprocess.run(
-            [EXECUTOR, *map(str, words)], capture_output=True, text=True, check=False, timeout=300,
-            env={**self.environment, **(env or {})}, cwd=cwd or self.folder, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return run_command([*map(str, words)], {**self.environment, **(env or {})}, cwd or self.folder, 300)
 
     def start(self, *words: object, stderr: int | IO[str] = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start `executor WORDS…`; use it as a context manager."""

@@ -25,10 +25,13 @@ from executor.evidence.record import Record
 from tests.integration.conftest import MakeMachine
 from tests.integration.site import Machine, containers, repository
 from tests.ran import Ran
+from tests.thorough import thorough
 
 pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 
 CASES = sorted(path.parent for path in Path(__file__).parents[1].glob("cases/*/expect.yaml"))
+LONG = ("beside-itself", "dataloader-workers", "large-file", "many-files", "unseeded")
+"""Those that take long and whose parts are tested elsewhere."""
 
 Look = Callable[[Machine, Record], Any]
 LOOKS: Mapping[str, Look] = {
@@ -47,7 +50,9 @@ LOOKS: Mapping[str, Look] = {
 KNOWN = {"store", "exit", "reason", "log", "text", "warnings", "rerun", *LOOKS}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, id=one.name, marks=[thorough] if one.name in LONG else []) for one in CASES]
+)
 def test_case(case: Path, make_machine: MakeMachine, images: Mapping[str, str], tmp_path: Path) -> None:
     expect = yaml.safe_load((case / "expect.yaml").read_text())
     assert expect.keys() <= KNOWN, "expect.yaml has a key that means nothing"

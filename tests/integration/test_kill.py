@@ -19,6 +19,7 @@ from executor.spec.canonical import Digest
 from executor.steps.history import records
 from tests.integration.conftest import S3Server
 from tests.integration.site import PATIENCE, Machine, containers, docker, locked
+from tests.thorough import thorough
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -171,6 +172,7 @@ def test_killed_while_it_repeated_a_known_run(base: tuple[Machine, Path]) -> Non
 
 
 @pytest.mark.s3
+@thorough  # a fault row does the same, with all invariants
 def test_killed_at_random_moments(s3_server: S3Server, small_image: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path, s3_server.fresh_url(), s3_server.env)
     spec, _ = locked(machine, SCRIPT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from executor.spec.canonical import Digest, sealed
 from executor.store import layout
 from executor.store.interface import Store
 from tests.integration.conftest import MakeMachine
-from tests.integration.site import SCRIPT, SPEC, Machine, containers, project
+from tests.integration.site import EXECUTOR, SCRIPT, SPEC, Machine, containers, project
 
 pytestmark = pytest.mark.engine
 
@@ -162,11 +164,12 @@ def test_a_signature_is_not_passed_on_to_another_attempt(ran: Run) -> None:
 
 
 def test_an_answer_from_the_store_pays_nothing_for_signatures(ran: Run) -> None:
-    done = ran.machine.run("submit", "--json", ran.spec, env={"PYTHONPROFILEIMPORTTIME": "1"})
-    assert done.json["cached"] is True
-    assert "executor.run" in done.err
-    assert "securesystemslib" not in done.err
-    assert "cryptography" not in done.err
+    command = [sys.executable, "-X", "importtime", str(EXECUTOR), "submit", "--json", str(ran.spec)]
+    done = subprocess.run(command, env=ran.machine.environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["cached"] is True
+    assert "executor.run" in done.stderr
+    assert "securesystemslib" not in done.stderr
+    assert "cryptography" not in done.stderr
 
 
 # Whom to trust --------------------------------------------------------------------------------------------------------

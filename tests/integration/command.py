@@ -1,0 +1,57 @@
+"""The `executor` command in a fork of a process that has imported it: the same code, without the start of Python."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.ran import Ran
+
+_IMPORTED = (
+    *("executor.cli.main", "executor.cli.wiring", "executor.run", "executor.engine.container", "executor.store.s3"),
+    *("executor.steps.signed.signing", "executor.store.columns", "executor.store.snapshots", "boto3", "yaml"),
+)
+_context = get_context("forkserver")
+_context.set_forkserver_preload(["__main__", *_IMPORTED])
+
+
+def run_command(words: Sequence[str], env: Mapping[str, str], cwd: Path, timeout: float) -> Ran:
+    """Run it to its end, with an environment of its own; raises `TimeoutError` when it does not end in time."""
+    with tempfile.TemporaryDirectory() as name:
+        out, err = Path(name, "out"), Path(name, "err")
+        process = _context.Process(target=_run, args=(list(words), dict(env), str(cwd), str(out), str(err)))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"executor {' '.join(words)}: no end after {timeout:.0f} s")
+        return Ran(process.exitcode, out.read_text("utf-8"), err.read_text("utf-8"))
+
+
+def _run(words: list[str], env: dict[str, str], cwd: str, out: str, err: str) -> None:
+    for path, handle in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), handle)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["executor", *words]
+    code = 1
+    try:
+        from executor.cli.main import main
+
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
