@@ -112,8 +112,8 @@ class FakeEngine:
         self.plans: list[Plan] = []
         self.removed: list[str] = []
         """Attempts that were asked to be removed."""
-        self.stuck = False
-        """Whether it removes nothing."""
+        self.stuck: tuple[str, ...] = ()
+        """Beginnings of attempts that it does not remove."""
         self.has_python = True
         self.facts = ENGINE
         self.registry: set[Digest] = set()
@@ -178,8 +178,8 @@ class FakeEngine:
         code = self.program(Path(outputs).parent, log)
         return Outcome(exit_code=code, interrupted=stop.is_set(), started=NOON, finished=NOON), self.has_python
 
-    def remove(self, attempt: str) -> None:
-        if self.stuck:
+    def remove(self, attempt: str, *, patience: float = 0) -> None:
+        if attempt.startswith(self.stuck):
             raise EngineUnreachable("device or resource busy")
         self.removed.append(attempt)
 

@@ -37,8 +37,6 @@ STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL when a run is stopped."""
 LOST_AFTER = 60
 """Seconds without an answer after which the engine counts as lost."""
-REMOVED_WITHIN = 5
-"""Seconds in which a container is to be gone that the engine does not remove at once: it may be busy with it."""
 _NO_PROGRAM = re.compile(r'exec: "|executable file|open executable')
 """How runc and crun say that the program itself is at fault."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -319,10 +317,10 @@ class DockerEngine:
             return state
         return None
 
-    def remove(self, attempt: str) -> None:
+    def remove(self, attempt: str, *, patience: float = 0) -> None:
         """Kill and remove all that there is of an attempt, by its label: containers and volumes."""
         mine = {"label": f"{LABEL}.attempt={attempt}"}
-        self._patiently(lambda: self._remove_all(mine), threading.Event(), REMOVED_WITHIN)
+        self._patiently(lambda: self._remove_all(mine), threading.Event(), patience)
 
     def _remove_all(self, mine: dict[str, str]) -> None:
         with self._border():

@@ -83,10 +83,10 @@ class Engine(Protocol):
         """
         ...
 
-    def remove(self, attempt: str) -> None:
+    def remove(self, attempt: str, *, patience: float = 0) -> None:
         """Kill and remove all that there is of an attempt, by its label: containers and volumes.
 
-        Raises `EngineUnreachable` when the engine still has some of it.
+        Raises `EngineUnreachable` when the engine still has some of it after `patience` seconds of asking again.
         """
         ...
 

@@ -134,7 +134,7 @@ def _compared(
         shutil.copytree(space.code, tool.code, symlinks=True, dirs_exist_ok=True)
         hand_over(tool.code)
     paths = [file.path for file in weights]
-    run_tool(spec, site, bench, tool, "tensors", {"paths": paths}, data=folders)
+    run_tool(spec, site, bench, space, tool, "tensors", {"paths": paths}, data=folders)
     return _read(tool.report, paths)
 
 

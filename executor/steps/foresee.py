@@ -125,7 +125,7 @@ def _probe(spec: Spec, bench: Bench, how: How, space: Workspace, site: Site) -> 
     """The numeric probe in this environment, in a container of its own; empty when it could not be taken."""
     tool = bench_space(space, "numeric")
     try:
-        run_tool(spec, site, bench, tool, "numeric", {}, how=how)
+        run_tool(spec, site, bench, space, tool, "numeric", {}, how=how)
     except ExecutorError as error:  # the run itself will say what is wrong
         get_logger("foresee").warning("the numeric probe was not taken", problem=error.message)
         return {}

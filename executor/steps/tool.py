@@ -35,14 +35,17 @@ def bench_space(space: Workspace, name: str) -> Workspace:
 
 
 def run_tool(
-    spec: Spec, site: Site, bench: Bench, tool: Workspace, name: str, request: Mapping[str, Any], *,
+    spec: Spec, site: Site, bench: Bench, space: Workspace, tool: Workspace, name: str, request: Mapping[str, Any], *,
     data: Mapping[str, Path] | None = None, how: How = WATCHED,
 ) -> None:  # fmt: skip
-    """Run the tool `name`, with `data` at `/data`; what it says lies in `tool.report`. Raises `EngineUnreachable`."""
+    """Run the tool `name` of the attempt in `space`, with `data` at `/data`; what it says lies in `tool.report`.
+
+    Raises `EngineUnreachable`.
+    """
     placement = replace(bench.placement, work=tool.work, data=bench.placement.data if data is None else data)
     plan = tool_plan(spec, placement, name, request, how)
     write_control(plan, site.inside, tool)
-    with tool.engaged(site.engine, site.reporter.stage):
+    with space.engaged(site.engine, site.reporter.stage):
         site.engine.run(plan, bench.image, log=_unheard, stop=site.stop.event)
 
 

@@ -43,6 +43,8 @@ PUBLISH = "executor publish --pending"
 """The command that brings such results to the store."""
 _ENGAGED = "engaged"
 """File there that says: the engine may have a container of the attempt, for which the folder stays."""
+REMOVED_WITHIN = 5
+"""Seconds in which a container is to be gone that the engine does not remove at once: it may be busy with it."""
 _GATE = "gate"
 """Lock file that is held while an attempt's folder is made or swept, so that the two never meet."""
 
@@ -106,6 +108,11 @@ class Workspace:
         """Whether the folder stays when its process ends, and no sweep removes it."""
         return (self.folder / UNPUBLISHED).exists()
 
+    @property
+    def left(self) -> bool:
+        """Whether the engine may have a container of the attempt."""
+        return (self.folder / _ENGAGED).exists()
+
     def keep(self) -> None:
         """Have the folder stay."""
         (self.folder / UNPUBLISHED).touch()
@@ -130,7 +137,7 @@ class Workspace:
             yield
         finally:
             try:
-                engine.remove(self.folder.name)
+                engine.remove(self.folder.name, patience=REMOVED_WITHIN)
                 mark.unlink()
             except EngineUnreachable as error:
                 tell(f"left for the next start to remove: the run's container ({error.message})")
@@ -219,7 +226,7 @@ def reopen_workspace(home: Home, attempt: str) -> Iterator[Workspace]:
 def _leave(space: Workspace, home: Home) -> None:
     if space.kept:
         _give_back(space)
-    elif not (space.folder / _ENGAGED).exists():
+    elif not space.left:
         with _locked(home.attempts / _GATE, wait=True):
             remove_tree(space.folder)
 
@@ -254,8 +261,9 @@ def hand_over(path: Path) -> None:
 def sweep(home: Home, connect: Callable[[], Engine]) -> list[str]:
     """Remove what killed executors left: containers and volumes of attempts that nobody works on, and their folders.
 
-    The engine is connected only when something is left; an unpublished result is no such thing, its container is gone.
-    Raises `EngineUnreachable` with everything left as it is.
+    The engine is connected only when something is left; an unpublished result is no such thing, unless a container of
+    it was. What the engine does not remove is left to the next start. Raises `EngineUnreachable` when it is away, with
+    all that comes after left as it is.
     """
     swept = []
     with _locked(home.attempts / _GATE, wait=True):
@@ -263,14 +271,26 @@ def sweep(home: Home, connect: Callable[[], Engine]) -> list[str]:
             if not folder.is_dir():
                 continue
             with contextlib.suppress(_Busy), _locked(folder / "lock"):
-                if Workspace(folder).kept:
-                    _give_back(Workspace(folder))
-                    continue
-                connect().remove(folder.name)
-                forget(folder.name)
-                remove_tree(folder)
-                swept.append(folder.name)
+                space = Workspace(folder)
+                cleared = (space.kept and not space.left) or _cleared(space, connect())
+                if space.kept:
+                    _give_back(space)
+                elif cleared:
+                    forget(folder.name)
+                    remove_tree(folder)
+                    swept.append(folder.name)
     return swept
+
+
+def _cleared(space: Workspace, engine: Engine) -> bool:
+    """Remove what the engine has of an attempt; False when it does not. Raises `EngineUnreachable` when it is away."""
+    try:
+        engine.remove(space.folder.name)
+    except EngineUnreachable:
+        engine.observe()  # it answers: only this one stays
+        return False
+    (space.folder / _ENGAGED).unlink(missing_ok=True)
+    return True
 
 
 def remove_tree(folder: Path) -> None:

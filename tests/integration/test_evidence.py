@@ -9,7 +9,7 @@ import pytest
 
 from executor.evidence.trace import from_parquet
 from tests.integration.conftest import MakeMachine
-from tests.integration.site import TORCH, Machine, project
+from tests.integration.site import TORCH, Machine, containers, project
 from tests.ran import Ran
 
 pytestmark = pytest.mark.engine
@@ -160,6 +160,7 @@ def test_weights_within_the_stated_bound_are_close(machine: Machine) -> None:
     assert again.json["verdict"] == "close"
     (file,) = again.json["comparison"]["files"]
     assert 0 < file["tensors"]["max_ulp"] < 65536
+    assert containers(first["spec_hash"]) == [], "what compared the tensors is gone too"
 
 
 def test_equal_values_in_other_bytes_are_serialization(machine: Machine) -> None:

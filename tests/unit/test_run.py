@@ -108,18 +108,18 @@ def test_a_reference_whose_record_is_gone_is_no_hit(world: World) -> None:
 
 
 def test_what_a_killed_executor_left_goes_even_when_the_answer_is_in_the_store(world: World) -> None:
-    world.submit(SPEC)
+    record = world.submit(SPEC).record
     (world.site.home.attempts / "old").mkdir()
     assert world.submit(SPEC).cached
-    assert (world.engine.removed[-1], world.left) == ("old", [])
+    assert (world.engine.removed, world.left) == ([record.attempt, "old"], [])
 
 
 def test_a_container_that_the_engine_does_not_remove_costs_no_result_and_goes_at_the_next_start(world: World) -> None:
-    world.engine.stuck = True
+    world.engine.stuck = ("",)
     record = world.submit(SPEC).record
     assert (record.status, world.engine.removed, world.left) == ("succeeded", [], [record.attempt])
     assert any("device or resource busy" in text for text in world.watcher.stages)
-    world.engine.stuck = False
+    world.engine.stuck = ()
     assert world.submit(SPEC).cached
     assert (world.engine.removed, world.left) == ([record.attempt], [])
 
@@ -493,6 +493,7 @@ def test_a_lost_engine_leaves_nothing(world: World) -> None:
     with pytest.raises(EngineUnreachable):
         world.submit(SPEC)
     assert (world.stored, world.left) == ([], [])
+    assert world.engine.removed == [world.engine.plans[0].attempt]
 
 
 def test_a_wish_to_stop_during_the_run_is_recorded(world: World) -> None:
@@ -532,8 +533,8 @@ def test_a_second_wish_while_the_result_is_kept_says_where_it_is(world: World, m
 
 def test_what_a_killed_executor_left_goes_first(world: World) -> None:
     (world.site.home.attempts / "old").mkdir()
-    world.submit(SPEC)
-    assert (world.engine.removed[0], world.left) == ("old", [])
+    record = world.submit(SPEC).record
+    assert (world.engine.removed, world.left) == (["old", record.attempt], [])
 
 
 # Those who watch ---------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def _plainly(store: Store, one: Mapping[str, Any], name: str) -> bool:
     Most have. To import what a whole `Record` takes is longer than all the rest of the question.
     """
     family, _, series = name.partition(".")
-    with suppress(NotFound, CorruptObject, LookupError, TypeError, ValueError):
+    with suppress(NotFound, CorruptObject, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
         body, expected, observed = unsealed(store.get_record(Digest(one["spec"]), one["attempt"]))
         said = json.loads(body)
         mine = (said["spec_hash"], said["attempt"]) == (str(Digest(one["spec"])), one["attempt"])

@@ -473,12 +473,11 @@ def test_an_engine_that_is_busy_with_a_container_is_asked_again(engine: DockerEn
     api.fails["remove"] = refuse("removal of container c1 is already in progress", 409)
     api.kept = []
     threading.Timer(0.3, api.fails.clear).start()
-    engine.remove("a")
+    engine.remove("a", patience=60)
     assert api.asked[-2:] == [("remove", "c1"), ("volumes", {"label": "io.repro-executor.attempt=a"})]
 
 
-def test_a_container_that_stays_is_told(engine: DockerEngine, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("executor.engine.container.REMOVED_WITHIN", 0.1)
+def test_a_container_that_stays_is_told(engine: DockerEngine, api: Api) -> None:
     api.fails["remove"] = refuse("device or resource busy")
     with pytest.raises(EngineUnreachable, match="device or resource busy"):
         engine.remove("a")

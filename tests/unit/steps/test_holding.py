@@ -226,8 +226,8 @@ def test_what_was_left_by_who_was_killed_meanwhile_is_removed(world: World, slee
         give(world, OTHER.model_copy(update={"process": Process.current().model_copy(update={"born": 1})}))
 
     sleeps.append(killed)
-    assert not world.submit(SPEC).cached
-    assert (world.engine.removed[0], world.left) == ("other-1", [])
+    record = world.submit(SPEC).record
+    assert (world.engine.removed, world.left) == (["other-1", record.attempt], [])
 
 
 def test_those_who_wait_do_not_ask_together() -> None:

@@ -31,7 +31,9 @@ def bench(world: World, space: Workspace, tmp_path: Path) -> Bench:
 
 
 def ran(world: World, bench: Bench, tool: Workspace, **more: Any) -> Plan:
-    run_tool(SPEC, world.site, bench, tool, "numeric", {"paths": ["a"]}, **more)
+    space = Workspace(tool.folder.parents[1])
+    run_tool(SPEC, world.site, bench, space, tool, "numeric", {"paths": ["a"]}, **more)
+    assert {*world.engine.removed} == {"attempt"}, "what the engine has of it goes by the attempt's name"
     return world.engine.plans[-1]
 
 

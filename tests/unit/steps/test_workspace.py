@@ -10,6 +10,7 @@ from executor.errors import (
     CorruptObject,
     DiskFailed,
     DiskFull,
+    EngineUnreachable,
     ExecutorError,
     HeldElsewhere,
     Interrupted,
@@ -17,6 +18,7 @@ from executor.errors import (
     StoreUnreachable,
     Unpublished,
 )
+from executor.facts import EngineFacts
 from executor.spec.canonical import Digest
 from executor.steps.home import Home
 from executor.steps.workspace import open_workspace, remove_tree, reopen_workspace, sweep, unpublished
@@ -139,6 +141,45 @@ def test_a_sweep_removes_what_a_dead_process_left_and_nothing_else(home: Home) -
         assert sweep(home, lambda: engine) == ["theirs"]
     assert engine.removed == ["theirs"]
     assert not (home.attempts / "theirs").exists()
+
+
+def left_over(home: Home, *names: str) -> None:
+    """Folders of executors that were killed while the engine had a container of theirs."""
+    for name in names:
+        (home.attempts / name).mkdir()
+        (home.attempts / name / "engaged").touch()
+
+
+def test_a_container_that_stays_keeps_no_other_from_being_removed(home: Home) -> None:
+    left_over(home, "a", "b")
+    engine = FakeEngine()
+    engine.stuck = ("a",)
+    assert sweep(home, lambda: engine) == ["b"]
+    engine.stuck = ()
+    assert sweep(home, lambda: engine) == ["a"]
+
+
+def test_an_engine_that_is_away_is_asked_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_over(home, "a", "b")
+    engine = FakeEngine()
+    engine.stuck = ("",)
+
+    def observe() -> EngineFacts:
+        raise EngineUnreachable("away")
+
+    monkeypatch.setattr(engine, "observe", observe)
+    with pytest.raises(EngineUnreachable, match="away"):
+        sweep(home, lambda: engine)
+    assert len(list(home.attempts.glob("?"))) == 2
+
+
+def test_a_result_that_waits_loses_its_container_and_nothing_else(home: Home) -> None:
+    left_over(home, "a")
+    (home.attempts / "a" / "unpublished").touch()
+    engine = FakeEngine()
+    assert (sweep(home, lambda: engine), engine.removed) == ([], ["a"])
+    assert sweep(home, lambda: pytest.fail("connected")) == []
+    assert unpublished(home) == ["a"]
 
 
 def test_a_sweep_of_nothing_asks_the_engine_nothing(home: Home) -> None:
