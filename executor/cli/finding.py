@@ -193,8 +193,9 @@ def _place(place: Place, metric: str) -> dict[str, Any]:
 
 
 def _line(place: Place) -> tuple[str, ...]:
-    run, over = place.run, place.over_seeds
-    mean = f"{over.mean:.6g}" + (f" ± {over.half_width:.2g}" if over.half_width is not None else "")
+    from executor.evidence.interval import written
+
+    run, mean = place.run, written(place.over_seeds)
     return (number(place.value), run["spec"][:12], run["name"], cell("submitter", run.get("submitter", run["host"])),
             cell("created", run["created"]), str(place.seeds), mean if place.seeds > 1 else "",
             _reproduced(place.verdicts))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("name", "group", "submitter", "created", "ended")
 """What is told of each imported run when no columns are named."""
+MOST_REASONS = 5
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told that it is used
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -81,9 +83,8 @@ def mlflow_command(
         for left_out, why in ((done.known, "here already"), (done.running, "not ended yet"), (done.ours, "ours")):
             if left_out:
                 say(f"{count(left_out, 'run')} left out: {why}")
-        if done.unlisted:
-            why = next(iter(done.unlisted.values()))
-            say(f"{count(len(done.unlisted), 'run')} without a whole list of files: {why}")
+        for why, times in Counter(done.unlisted.values()).most_common(MOST_REASONS):
+            say(f"{count(times, 'run')} without a whole list of files: {why}")
     return 0
 
 

@@ -141,11 +141,12 @@ def choices(varying: Mapping[str, Sequence[Held]], numbers: Sequence[float]) -> 
     """The finite metric of runs by the values of each parameter that has few, if any value is that of two runs."""
     found = []
     for name, held in varying.items():
-        line = axis(Row("params", name, tuple(held)))
-        groups: dict[tuple[float, str, str], list[float]] = {}
-        for place, value, text, number in zip(line.places, held, line.texts, numbers, strict=True):
-            groups.setdefault((place, kept_apart(value), text), []).append(number)
+        groups: dict[str, list[float]] = {}
+        for value, number in zip(held, numbers, strict=True):
+            groups.setdefault(kept_apart(value), []).append(number)
         if 1 < len(groups) <= MOST_VALUES and len(groups) < len(numbers):
-            levels = tuple(Level(value=key[2], over=estimate(groups[key])) for key in sorted(groups))
+            line = axis(Row("", name, tuple({kept_apart(value): value for value in held}.values())))
+            ordered = sorted(zip(line.places, groups, line.texts, strict=True))
+            levels = tuple(Level(value=text, over=estimate(groups[key])) for _, key, text in ordered)
             found.append(Choice(name=name, levels=levels))
     return sorted(found, key=lambda one: -one.spread)

@@ -144,7 +144,7 @@ def _fields(record: Record) -> Iterator[tuple[str, str, Any]]:
     spec = record.spec
     yield from (("run", name, value) for name, value in _of_run(record))
     for group in _SPEC_GROUPS:
-        yield from ((group, name.removeprefix(f"{group}."), value) for name, value in flat(group, spec.get(group)))
+        yield from ((group, name.removeprefix(f"{group}."), value) for name, value in flat(group, spec[group]))
     yield "code", "repo", record.hints.repo
     rest = {name: value for name, value in spec.items() if name not in _SPEC_GROUPS}
     yield from (("request", name.removeprefix("."), value) for name, value in flat("", rest))

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.s3, pytest.mark.slow]
 CASES = sorted(path.parent for path in Path(__file__).parents[1].glob("cases/*/expect.yaml"))
 LONG = ("beside-itself", "dataloader-workers", "large-file", "many-files", "unseeded")
 """Those that take long and whose parts are tested elsewhere."""
+assert {*LONG} <= {one.name for one in CASES}
 
 Look = Callable[[Machine, Record], Any]
 LOOKS: Mapping[str, Look] = {

@@ -100,7 +100,7 @@ def _artifacts(run: Any, tracking: Tracking) -> tuple[dict[str, int], str]:
     """Its files with their sizes, as far as they can and may be listed from here, and why they are not all."""
     found: dict[str, int] = {}
     if not may_list(uri := run.info.artifact_uri or "", tracking.url):
-        return found, f"they are at {uri or 'no address'}, where nobody looks for others"
+        return found, f"{uri} is not looked at from here" if uri else "no address is named"
     try:
         for path, size in tracking.files(run.info.run_id):
             found[path] = size
